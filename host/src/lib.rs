@@ -1,0 +1,14 @@
+//! How bytes and processes touch the machine. The only crate with unsafe code, each block of which
+//! says why it is sound; it imports none of the programs.
+//!
+//! - [`clock`]: the one monotonic clock everything is measured with, and wall-clock text.
+//! - [`cpu`]: cores and pinning.
+//! - [`socket`]: listeners, and the socket options that std does not have.
+//! - [`process`]: what a child does so that it never outlives its parent.
+//! - [`kernel`]: counters and limits as the kernel reports them.
+
+pub mod clock;
+pub mod cpu;
+pub mod kernel;
+pub mod process;
+pub mod socket;
