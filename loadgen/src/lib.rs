@@ -1,1 +1,11 @@
-//! x
+//! Nadare's traffic generator and harness: what can this load balancer really carry?
+//!
+//! - [`scenario`]: files to a [`scenario::Plan`] (pure).
+//! - [`search`]: which load to try next (pure).
+//! - [`measure`]: what a trial measured (pure).
+//! - [`verdict`]: what it means (pure).
+
+pub mod measure;
+pub mod scenario;
+pub mod search;
+pub mod verdict;

@@ -1,0 +1,133 @@
+//! Latency histograms of one trial.
+//!
+//! HDR histograms with three significant digits, in nanoseconds from 1 ns to 1 h; percentiles come
+//! from merged histograms and are never averaged. A percentile is printed only when enough samples
+//! stand behind it (95 % upper rank of the order statistic exists).
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+/// Largest value a histogram tells apart: one hour.
+const HIGHEST_NS: u64 = 3_600_000_000_000;
+
+/// The latencies that are told apart.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Latency {
+    /// SYN sent to handshake complete, as the client sees it.
+    Connect,
+    /// SYN sent (first request of a connection) or request sent (later ones) to first body byte.
+    Ttfb,
+    /// The same start to the last body byte.
+    Ttlb,
+    /// Due to last body byte: free of coordinated omission.
+    Response,
+    /// Started to last body byte.
+    Service,
+    /// Due to started, of operations that found a free slot: the generator's own lateness.
+    Lag,
+}
+
+impl Latency {
+    /// All latencies, in the order of the columns of a report.
+    pub const ALL: [Self; 6] = [Self::Connect, Self::Ttfb, Self::Ttlb, Self::Response, Self::Service, Self::Lag];
+
+    /// The name in CSV and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Ttfb => "ttfb",
+            Self::Ttlb => "ttlb",
+            Self::Response => "response_time",
+            Self::Service => "service_time",
+            Self::Lag => "schedule_lag",
+        }
+    }
+}
+
+/// One histogram per [`Latency`].
+#[derive(Clone, Debug)]
+pub struct Latencies([Histogram<u64>; Latency::ALL.len()]);
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| {
+            Histogram::new_with_bounds(1, HIGHEST_NS, 3).expect("1 ns to 1 h with 3 digits is a valid range")
+        }))
+    }
+}
+
+impl Latencies {
+    /// Books one value; beyond one hour it counts as one hour.
+    pub fn record(&mut self, latency: Latency, nanoseconds: u64) {
+        self.0[latency as usize].saturating_record(nanoseconds.max(1));
+    }
+
+    /// The histogram of one latency, in nanoseconds.
+    pub fn of(&self, latency: Latency) -> &Histogram<u64> {
+        &self.0[latency as usize]
+    }
+
+    /// Adds the values of another worker of the same trial.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+            mine.add(theirs).expect("all histograms have the same range");
+        }
+    }
+
+    /// Forgets all values and keeps the memory.
+    pub fn clear(&mut self) {
+        self.0.iter_mut().for_each(Histogram::reset);
+    }
+
+    /// A percentile (0 to 100), or `None` if too few samples stand behind it.
+    pub fn percentile(&self, latency: Latency, percentile: f64) -> Option<Duration> {
+        let histogram = self.of(latency);
+        let enough = histogram.len() >= samples_needed(percentile / 100.0);
+        enough.then(|| Duration::from_nanos(histogram.value_at_percentile(percentile)))
+    }
+}
+
+/// How many samples a quantile (0 to 1) needs: the least n for which the 95 % upper confidence rank
+/// of the order statistic still exists, qⁿ ≤ 2.5 %. 36 for p90, 368 for p99, 3,688 for p99.9.
+pub fn samples_needed(quantile: f64) -> u64 {
+    if quantile <= 0.5 {
+        return 1;
+    }
+    if quantile >= 1.0 {
+        return 1;
+    }
+    // One beyond the rank itself, as in the usual tables of order-statistic intervals.
+    (0.025_f64.ln() / quantile.ln()).ceil() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_needs_enough_samples() {
+        assert_eq!([0.9, 0.95, 0.99, 0.999, 0.9999].map(samples_needed), [36, 72, 368, 3_688, 36_887]);
+        let mut latencies = Latencies::default();
+        for value in 1..=367 {
+            latencies.record(Latency::Service, value * 1000);
+        }
+        assert_eq!(latencies.percentile(Latency::Service, 99.0), None);
+        latencies.record(Latency::Service, 368_000);
+        let p99 = latencies.percentile(Latency::Service, 99.0).unwrap();
+        assert!((p99.as_nanos() as f64 / 365_000.0 - 1.0).abs() < 0.001, "{p99:?}");
+    }
+
+    #[test]
+    fn merging_gives_the_histogram_of_the_whole() {
+        let (mut left, mut right, mut whole) = (Latencies::default(), Latencies::default(), Latencies::default());
+        for value in 1..10_000_u64 {
+            let part = if value % 3 == 0 { &mut left } else { &mut right };
+            part.record(Latency::Response, value * value);
+            whole.record(Latency::Response, value * value);
+        }
+        left.merge(&right);
+        assert_eq!(left.of(Latency::Response), whole.of(Latency::Response));
+    }
+}

@@ -1,0 +1,205 @@
+//! Everything one trial measured.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use wire::ledger::Ledger;
+
+use super::{Latencies, Outcome, Outcomes, Sample};
+
+/// A part of a trial. Only [`Phase::Sustain`] is measured.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// The load rises from nothing to the intended one.
+    RampUp,
+    /// The intended load; the only phase that enters a figure.
+    Sustain,
+    /// The load falls back to nothing.
+    RampDown,
+    /// No new operations; those under way may finish.
+    Drain,
+}
+
+impl Phase {
+    /// The name in CSV and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RampUp => "ramp-up",
+            Self::Sustain => "sustain",
+            Self::RampDown => "ramp-down",
+            Self::Drain => "drain",
+        }
+    }
+}
+
+/// What a trial was for.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// Straight to the reflectors, as fast as tester and reflectors can.
+    Ceiling,
+    /// A light load that any device must carry.
+    Qualify,
+    /// The search goes up.
+    Climb,
+    /// The search closes in between a pass and a fail.
+    Bisect,
+    /// The figure, at its full length.
+    Confirm,
+    /// One step of a stair, or the only load of a scenario.
+    Fixed,
+}
+
+impl Purpose {
+    /// The name in CSV and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ceiling => "ceiling",
+            Self::Qualify => "qualify",
+            Self::Climb => "climb",
+            Self::Bisect => "bisect",
+            Self::Confirm => "confirm",
+            Self::Fixed => "fixed",
+        }
+    }
+}
+
+/// The load a trial is asked to offer.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrialLoad {
+    /// Open loop: so many operations due per second of sustain.
+    Rate(f64),
+    /// Closed loop: so many operations always under way.
+    Closed(u32),
+    /// So many connections held open at once.
+    Held(u32),
+}
+
+impl TrialLoad {
+    /// The number itself: operations per second, or operations or connections at once.
+    pub fn amount(self) -> f64 {
+        match self {
+            Self::Rate(rate) => rate,
+            Self::Closed(count) | Self::Held(count) => f64::from(count),
+        }
+    }
+}
+
+/// One second of a trial, all workers merged.
+#[derive(Clone, Debug, Default)]
+pub struct Second {
+    /// Seconds since the trial began (its ramp-up), from 0.
+    pub index: u32,
+    /// Operations due in this second.
+    pub due: u64,
+    /// Operations started in it.
+    pub started: u64,
+    /// Operations that ended in it, by kind, however they were due.
+    pub ended: Outcomes,
+    /// Transactions (request plus complete, correct response) completed in it.
+    pub transactions: u64,
+    /// Connections opened in it (handshake complete).
+    pub opened: u64,
+    /// Connections open at its end.
+    pub open: u64,
+    /// Response bodies received in it, in bytes.
+    pub body_bytes: u64,
+    /// Latencies of what ended in it.
+    pub latencies: Latencies,
+}
+
+/// Everything one trial measured.
+#[derive(Clone, Debug)]
+pub struct TrialRecord {
+    /// Number within the run, from 1.
+    pub number: u32,
+    /// What it was for.
+    pub purpose: Purpose,
+    /// The load it was asked to offer.
+    pub load: TrialLoad,
+    /// When its ramp-up began, on `CLOCK_MONOTONIC`, in nanoseconds.
+    pub began_ns: u64,
+    /// Length of ramp-up.
+    pub ramp_up: Duration,
+    /// Length of sustain.
+    pub sustain: Duration,
+    /// Length of ramp-down.
+    pub ramp_down: Duration,
+    /// Operations due in sustain (closed loop: begun in it).
+    pub due: u64,
+    /// How the operations due in sustain ended; those that never did are `unfinished`.
+    pub outcomes: Outcomes,
+    /// How all operations of the trial ended, ramps included: what the ledgers must agree with.
+    pub outcomes_all: Outcomes,
+    /// Operations that completed well inside sustain, whenever they were due.
+    pub completed_in_sustain: u64,
+    /// Transactions that completed inside sustain.
+    pub transactions_in_sustain: u64,
+    /// Transactions of the whole trial.
+    pub transactions_all: u64,
+    /// Connections opened in the whole trial (handshake complete at the client).
+    pub opened_all: u64,
+    /// Connections begun in the whole trial (connect called).
+    pub attempted_connections_all: u64,
+    /// Response bytes (bodies) received inside sustain.
+    pub body_bytes_in_sustain: u64,
+    /// Most connections open at once.
+    pub open_peak: u64,
+    /// Fewest connections open at the end of any second of sustain.
+    pub open_min_in_sustain: u64,
+    /// Mean of connections open at the end of each second of sustain.
+    pub open_mean_in_sustain: f64,
+    /// Operations that found no free slot when they were due.
+    pub waited_for_slot: u64,
+    /// Latencies of operations due in sustain; failures count with the time they took to fail.
+    pub latencies: Latencies,
+    /// The timeline.
+    pub seconds: Vec<Second>,
+    /// The testbed before, during (each second) and after; never empty after a complete trial.
+    pub samples: Vec<Sample>,
+    /// What each reflector saw during the trial; empty without reflectors of our own.
+    pub ledgers: Vec<Ledger>,
+    /// Responses by the reflector instance that sent them, as the client read it; sorted by name.
+    pub responses_by_instance: Vec<(String, u64)>,
+    /// Generator slots of all workers, after the cut by descriptors and ports.
+    pub slots: u32,
+    /// Why the slots were cut, if they were; names descriptors or ports.
+    pub slots_cut: Option<String>,
+    /// Why the trial ended before its time, if it did.
+    pub ended_early: Option<EndedEarly>,
+    /// Text of the first failure of each kind, for a person: `(outcome, what exactly)`.
+    pub first_failures: Vec<(Outcome, String)>,
+}
+
+/// Why a trial ended before its time.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndedEarly {
+    /// It could not pass any more.
+    CannotPass,
+    /// The user interrupted the run.
+    Interrupted,
+    /// The DUT died; how.
+    DutDied(String),
+    /// A reflector died; which and how.
+    ReflectorDied(String),
+}
+
+impl TrialRecord {
+    /// Operations completed per second of sustain: the achieved rate.
+    pub fn achieved_rate(&self) -> f64 {
+        self.completed_in_sustain as f64 / self.sustain.as_secs_f64()
+    }
+
+    /// Transactions completed per second of sustain.
+    pub fn transaction_rate(&self) -> f64 {
+        self.transactions_in_sustain as f64 / self.sustain.as_secs_f64()
+    }
+
+    /// Failed share of the operations due in sustain, 0 to 1; 0 when none was due.
+    pub fn failed_ratio(&self) -> f64 {
+        self.outcomes.failed() as f64 / self.outcomes.total().max(1) as f64
+    }
+}

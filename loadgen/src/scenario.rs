@@ -1,0 +1,5 @@
+//! Scenario and DUT files to a validated [`Plan`].
+
+pub mod plan;
+
+pub use plan::Plan;

@@ -1,0 +1,424 @@
+//! A scenario as the program runs on it: every key resolved, every range in its type.
+//!
+//! A [`Plan`] is made from files by [`crate::scenario`] and checked by nobody else.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+use wire::units::{Percent, Rate};
+
+/// One question, resolved.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// Short name; also the name of the folder under `reports/`.
+    pub name: String,
+    /// The question in words.
+    pub question: String,
+    /// Fixes arrivals, payloads and tuples.
+    pub seed: u64,
+    /// Which defaults filled what the file leaves out.
+    pub profile: Profile,
+    /// The file as written, for the run folder; empty for `quick`.
+    #[serde(skip)]
+    pub scenario_text: String,
+    /// Who takes part and where.
+    pub testbed: TestbedPlan,
+    /// What one operation is.
+    pub workload: Workload,
+    /// How much and when.
+    pub load: LoadPlan,
+    /// Which trials.
+    pub search: SearchPlan,
+    /// What the answer is compared with.
+    pub expect: Vec<Expectation>,
+}
+
+/// Which defaults fill what a scenario leaves out.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// The durations and waits that the RFCs ask for.
+    Rfc,
+    /// Shorter trials; results are labelled `derived`.
+    #[default]
+    Standard,
+    /// Shortest; for comparing builds, not for absolute numbers.
+    Ci,
+}
+
+/// Who takes part and where.
+#[derive(Clone, Debug, Serialize)]
+pub struct TestbedPlan {
+    /// `loopback`, or `external` when the DUT is somewhere else.
+    pub network: Network,
+    /// The load balancer under test.
+    pub dut: Dut,
+    /// Reflectors that the run starts, 0 or more.
+    pub reflectors: u32,
+    /// Reflectors that are there already (`--reflector`), asked over TCP control where they have it.
+    pub remote_reflectors: Vec<SocketAddr>,
+    /// Extra arguments for the reflectors of this run, as the `reflector` command line takes them.
+    pub reflector_arguments: Vec<String>,
+    /// Cores of the generator's workers, one worker each; empty = placed automatically.
+    pub generator_cores: Vec<usize>,
+    /// Networks outside loopback and private use that the user allows as targets (CIDR).
+    pub allow_targets: Vec<String>,
+    /// Client addresses: networks or single addresses that connections come from; empty = the
+    /// kernel's choice.
+    pub source_networks: Vec<String>,
+}
+
+/// Where the testbed's addresses live.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// 127.0.0.0/8 and ::1.
+    Loopback,
+    /// Addresses the user named.
+    External,
+}
+
+/// The load balancer under test.
+#[derive(Clone, Debug, Serialize)]
+pub struct Dut {
+    /// Name in reports: the stem of its file, `none`, or the address.
+    pub name: String,
+    /// How it comes to be.
+    pub kind: DutKind,
+    /// What clients connect to, as written: `http://127.0.0.1:{port}`, `tcp://…`.
+    pub service: String,
+    /// Cores, or automatic placement.
+    pub cores: Vec<usize>,
+    /// CPU quota as a share of one core: 25 % is a quarter of a core.
+    pub cpu_quota: Option<Percent>,
+    /// The file as written, for the run folder.
+    #[serde(skip)]
+    pub file_text: String,
+}
+
+/// How a DUT comes to be.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum DutKind {
+    /// The reference LB, as a child process.
+    Reference {
+        /// Template of its configuration.
+        config: Template,
+        /// Worker threads.
+        workers: NonZeroU32,
+    },
+    /// Any program, started from a command line.
+    Command {
+        /// Program and arguments; `{config}`, `{port}`, `{run}`, `{reflectors}` … are filled in.
+        start: Vec<String>,
+        /// Template of its configuration, if it has one.
+        config: Option<Template>,
+        /// When it counts as ready.
+        ready: Ready,
+        /// Its own admin access, if it has one: `haproxy_socket = "{run}/haproxy.sock"`.
+        admin: Option<(String, String)>,
+        /// What to install when the program is missing.
+        package: Option<String>,
+    },
+    /// Somewhere else; only its address is known.
+    External {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// No DUT: clients connect straight to the reflectors, in turn.
+    None,
+}
+
+/// A configuration template: `{port}`, `{admin}`, `{reflectors}`, `{run}` are filled in, and a line
+/// with `{name}` or `{address}` is repeated for each reflector.
+#[derive(Clone, Debug, Serialize)]
+pub struct Template {
+    /// File it came from.
+    pub path: PathBuf,
+    /// Its text.
+    #[serde(skip)]
+    pub text: String,
+}
+
+/// When a started program counts as ready.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ready {
+    /// Address that must accept a TCP connection; `{port}` is filled in.
+    pub tcp: String,
+    /// How long it may take.
+    pub within: Duration,
+}
+
+/// What one operation is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Workload {
+    /// The protocol.
+    pub kind: WorkloadKind,
+    /// Requests on one connection before it is closed; `None` = as many as it will carry.
+    pub requests_per_connection: Option<NonZeroU32>,
+    /// Who closes and how.
+    pub close: CloseMode,
+}
+
+/// The protocol of a workload.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum WorkloadKind {
+    /// Connect and close; or, when connections are held, connect, hold, close. No bytes.
+    Tcp,
+    /// HTTP/1.1 requests.
+    Http(HttpPlan),
+}
+
+/// The requests of an HTTP workload.
+#[derive(Clone, Debug, Serialize)]
+pub struct HttpPlan {
+    /// Path and query: `/?s=1k`.
+    pub request: String,
+    /// `Host` header; empty = the service's address.
+    pub host: String,
+    /// Further request headers, as written.
+    pub headers: Vec<(String, String)>,
+    /// Expected status.
+    pub status: u16,
+    /// What the body must be.
+    pub body: BodyCheck,
+}
+
+/// What a response body must be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BodyCheck {
+    /// So many bytes of the reflectors' table, at the offset of the request's nonce.
+    Table {
+        /// Length in bytes.
+        length: u64,
+    },
+    /// Any bytes, but as many as the first correct answer had: for servers that are not ours.
+    LengthOfFirst,
+}
+
+/// Who closes a connection and how.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CloseMode {
+    /// The client sends the first FIN (RFC 9411).
+    #[default]
+    ClientFin,
+    /// The client asks for `Connection: close` and waits for the server's FIN.
+    ServerFin,
+    /// The client resets; not RFC 9411.
+    ClientRst,
+}
+
+/// How much load, and when.
+#[derive(Clone, Debug, Serialize)]
+pub struct LoadPlan {
+    /// What is counted.
+    pub unit: Unit,
+    /// Operations per second (units with `/s`) for method `fixed` and the foot of a stair.
+    pub rate: Option<Rate>,
+    /// Operations or connections at once (units without `/s`) for method `fixed`.
+    pub count: Option<NonZeroU32>,
+    /// Arrival process of an open loop.
+    pub arrivals: Arrivals,
+    /// Shape of the load over sustain.
+    pub pattern: Pattern,
+    /// Lengths of the phases.
+    pub phases: Phases,
+    /// Slots per worker: operations or connections at once.
+    pub slots: NonZeroU32,
+    /// How late a due operation may start before it is given up.
+    pub max_lag: Duration,
+    /// Limit of the handshake.
+    pub connect_timeout: Duration,
+    /// Limit of one response.
+    pub response_timeout: Duration,
+    /// How long operations under way may finish after ramp-down.
+    pub drain: Duration,
+    /// New connections per second while held connections are opened (unit `connections`).
+    pub open_rate: Rate,
+    /// Pause between two transactions on a held connection (unit `connections`).
+    pub hold_interval: Duration,
+}
+
+/// What a load is counted in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub enum Unit {
+    /// New connections per second: CPS.
+    #[serde(rename = "connections/s")]
+    ConnectionsPerSecond,
+    /// Connections held at once: CC.
+    #[serde(rename = "connections")]
+    Connections,
+    /// Transactions per second: TPS.
+    #[serde(rename = "transactions/s")]
+    TransactionsPerSecond,
+    /// Transactions under way at once: a closed loop.
+    #[serde(rename = "transactions")]
+    Transactions,
+}
+
+impl Unit {
+    /// The name in files and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ConnectionsPerSecond => "connections/s",
+            Self::Connections => "connections",
+            Self::TransactionsPerSecond => "transactions/s",
+            Self::Transactions => "transactions",
+        }
+    }
+
+    /// The figure it gives: `cps`, `cc` or `tps`.
+    pub fn figure(self) -> &'static str {
+        match self {
+            Self::ConnectionsPerSecond => "cps",
+            Self::Connections => "cc",
+            Self::TransactionsPerSecond | Self::Transactions => "tps",
+        }
+    }
+}
+
+/// Arrival process of an open loop.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Arrivals {
+    /// Equal gaps.
+    #[default]
+    Even,
+    /// Independent users: exponential gaps, from the seed.
+    Poisson,
+}
+
+/// Shape of the load over sustain.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(tag = "shape", rename_all = "kebab-case")]
+pub enum Pattern {
+    /// The intended load throughout.
+    Flat,
+    /// From `from` (share of the intended load) to the intended load in a straight line.
+    Ramp {
+        /// Share at the beginning, 0 to 1.
+        from: f64,
+    },
+    /// Equal steps up to the intended load.
+    Stair {
+        /// Number of steps, at least 2.
+        steps: NonZeroU32,
+    },
+}
+
+/// Lengths of the phases of a trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Phases {
+    /// Once per run, before the first trial: no load.
+    pub init: Duration,
+    /// Load rises; not measured.
+    pub ramp_up: Duration,
+    /// The measured phase.
+    pub sustain: Duration,
+    /// Load falls; not measured.
+    pub ramp_down: Duration,
+}
+
+/// Which trials answer the question.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "method", rename_all = "kebab-case")]
+pub enum SearchPlan {
+    /// One trial at the load of `[load]`.
+    Fixed,
+    /// Several fixed trials, in equal steps up to the load of `[load]`.
+    Stair {
+        /// Number of steps, at least 2.
+        steps: NonZeroU32,
+    },
+    /// The highest load that passes: raise by `factor` until a fail, bisect, confirm.
+    Climb(ClimbPlan),
+}
+
+/// The highest load that passes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClimbPlan {
+    /// First load.
+    pub start: StartLoad,
+    /// Factor between two loads while they pass; greater than 1, at most 10.
+    pub factor: f64,
+    /// Relative distance at which pass and fail count as one: 1 − pass/fail.
+    pub width: Percent,
+    /// Length of the confirming trial's sustain.
+    pub final_sustain: Duration,
+    /// Highest load tried, if bounded by the user.
+    pub max: Option<f64>,
+    /// Wall time after which no further trial begins but the confirming one.
+    pub budget: Duration,
+    /// How often the whole search is done.
+    pub repeats: NonZeroU32,
+}
+
+/// First load of a climb.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartLoad {
+    /// Share of the ceiling found without the DUT.
+    OfCeiling(Percent),
+    /// The load itself, in the unit of `[load]`.
+    Absolute(f64),
+}
+
+/// One line of `[expect]`: `cps = ">= 1000"`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Expectation {
+    /// What is compared.
+    pub metric: Metric,
+    /// How.
+    pub comparison: Comparison,
+    /// With what: per second, connections, ratio (0 to 1) or seconds, as the metric says.
+    pub value: f64,
+    /// As written, for messages: `cps >= 1000`.
+    pub text: String,
+}
+
+/// What an expectation compares.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Connections per second.
+    Cps,
+    /// Transactions per second.
+    Tps,
+    /// Concurrent connections.
+    Cc,
+    /// Failed share of the operations due in sustain, as a ratio.
+    Failed,
+    /// Percentile of the response time, in seconds. In hundredths of a percent: 9,900 is p99.
+    ResponseTime {
+        /// 5,000 for p50, 9,900 for p99, 9,990 for p99.9.
+        percentile_e2: u16,
+    },
+    /// Percentile of the time to first byte, in seconds.
+    Ttfb {
+        /// As above.
+        percentile_e2: u16,
+    },
+}
+
+/// How an expectation compares.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub enum Comparison {
+    /// `<`
+    #[serde(rename = "<")]
+    Less,
+    /// `<=`
+    #[serde(rename = "<=")]
+    LessOrEqual,
+    /// `>`
+    #[serde(rename = ">")]
+    Greater,
+    /// `>=`
+    #[serde(rename = ">=")]
+    GreaterOrEqual,
+}

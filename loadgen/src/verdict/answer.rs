@@ -1,0 +1,107 @@
+//! The answer of a run: figures, who limited them, what became of the expectations.
+
+use serde::Serialize;
+
+use super::{Evidence, Judged, LimitedBy};
+
+/// How a program of Nadare ends.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exit {
+    /// Every stated expectation is decided and met; or none is stated and the DUT set the maximum,
+    /// the load was fixed, or there was no DUT.
+    Met,
+    /// An expectation was validly missed.
+    Missed,
+    /// The command line, the scenario or a DUT file is wrong.
+    Usage,
+    /// This host cannot run it.
+    Host,
+    /// The evidence does not decide.
+    Undecided,
+    /// Interrupted by the user.
+    Interrupted,
+}
+
+impl Exit {
+    /// The exit code of the process.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Met => 0,
+            Self::Missed => 1,
+            Self::Usage => 2,
+            Self::Host => 3,
+            Self::Undecided => 4,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// Whether a figure is the value itself or a lower bound of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bound {
+    /// The value.
+    Exact,
+    /// At least this.
+    Lower,
+}
+
+/// One figure of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figure {
+    /// `cps`, `tps` or `cc`.
+    pub name: &'static str,
+    /// Per second, or connections.
+    pub value: f64,
+    /// The value itself, or "at least".
+    pub bound: Bound,
+    /// Number of the trial it comes from (the confirming one).
+    pub trial: u32,
+    /// Lowest load that failed in the search, if one did.
+    pub failed_at: Option<f64>,
+    /// Size of one response body in bytes, where it is known.
+    pub object_bytes: Option<u64>,
+    /// CPU time of the DUT per operation of that trial in microseconds, where it can be seen.
+    pub dut_cpu_us_per_operation: Option<f64>,
+    /// Operations per second of one fully used DUT core by the utilisation law; an estimate.
+    pub estimated_capacity_per_core: Option<f64>,
+    /// What tester and reflectors reached without the DUT, per second.
+    pub ceiling: Option<f64>,
+}
+
+/// A disagreement between the books of client and reflectors, or within one of them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Mismatch {
+    /// Number of the trial.
+    pub trial: u32,
+    /// What should agree, both numbers and what that can mean.
+    pub text: String,
+    /// Whether it makes the trial's figure doubtful; otherwise it is information.
+    pub serious: bool,
+}
+
+/// The answer of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Answer {
+    /// The figures; empty if nothing could be measured.
+    pub figures: Vec<Figure>,
+    /// Who set the limit; `None` for a fixed load.
+    pub limited_by: Option<LimitedBy>,
+    /// Everything that was looked at for `limited_by`.
+    pub evidence: Vec<Evidence>,
+    /// What became of the expectations.
+    pub judged: Vec<Judged>,
+    /// Disagreements of the books.
+    pub books: Vec<Mismatch>,
+    /// What the user should know, each with the next step.
+    pub warnings: Vec<String>,
+    /// `unconditional`, `conditional` or `derived` (RFC 2544, 5), from the plan.
+    pub label: &'static str,
+    /// What the plan does otherwise than the RFCs.
+    pub deviations: Vec<String>,
+    /// How the program ends.
+    pub exit: Exit,
+    /// Why it ends so, one sentence.
+    pub reason: String,
+}
