@@ -1,11 +1,13 @@
 //! Nadare's traffic generator and harness: what can this load balancer really carry?
 //!
 //! - [`scenario`]: files to a [`scenario::Plan`] (pure).
+//! - [`schedule`]: when each operation is due (pure).
 //! - [`search`]: which load to try next (pure).
 //! - [`measure`]: what a trial measured (pure).
 //! - [`verdict`]: what it means (pure).
 
 pub mod measure;
 pub mod scenario;
+pub mod schedule;
 pub mod search;
 pub mod verdict;

@@ -51,17 +51,28 @@ impl Latency {
 pub struct Latencies([Histogram<u64>; Latency::ALL.len()]);
 
 impl Default for Latencies {
+    /// Three significant digits: for totals.
     fn default() -> Self {
-        Self(std::array::from_fn(|_| {
-            Histogram::new_with_bounds(1, HIGHEST_NS, 3).expect("1 ns to 1 h with 3 digits is a valid range")
-        }))
+        Self::with_digits(3)
     }
 }
 
 impl Latencies {
+    /// Two significant digits: for the seconds of a timeline, of which there are many.
+    pub fn coarse() -> Self {
+        Self::with_digits(2)
+    }
+
+    fn with_digits(digits: u8) -> Self {
+        // They grow to the largest value seen: some 100 KiB each instead of 260 for the whole range.
+        Self(std::array::from_fn(|_| Histogram::new(digits).expect("2 and 3 digits are allowed")))
+    }
+
     /// Books one value; beyond one hour it counts as one hour.
     pub fn record(&mut self, latency: Latency, nanoseconds: u64) {
-        self.0[latency as usize].saturating_record(nanoseconds.max(1));
+        self.0[latency as usize]
+            .record(nanoseconds.clamp(1, HIGHEST_NS))
+            .expect("a histogram that may grow takes every value");
     }
 
     /// The histogram of one latency, in nanoseconds.
@@ -72,7 +83,7 @@ impl Latencies {
     /// Adds the values of another worker of the same trial.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
-            mine.add(theirs).expect("all histograms have the same range");
+            mine.add(theirs).expect("a histogram that may grow takes every value");
         }
     }
 
