@@ -3,6 +3,7 @@
 //! - [`scenario`]: files to a [`scenario::Plan`] (pure).
 //! - [`schedule`]: when each operation is due (pure).
 //! - [`search`]: which load to try next (pure).
+//! - [`workload`]: what one operation is, sans-I/O (pure).
 //! - [`measure`]: what a trial measured (pure).
 //! - [`verdict`]: what it means (pure).
 
@@ -11,3 +12,4 @@ pub mod scenario;
 pub mod schedule;
 pub mod search;
 pub mod verdict;
+pub mod workload;
