@@ -3,13 +3,17 @@
 //! - [`scenario`]: files to a [`scenario::Plan`] (pure).
 //! - [`schedule`]: when each operation is due (pure).
 //! - [`search`]: which load to try next (pure).
+//! - [`trial`]: one trial from ramp-up to collection.
+//! - [`engine`]: owns sockets and time and drives workloads.
 //! - [`workload`]: what one operation is, sans-I/O (pure).
 //! - [`measure`]: what a trial measured (pure).
 //! - [`verdict`]: what it means (pure).
 
+pub mod engine;
 pub mod measure;
 pub mod scenario;
 pub mod schedule;
 pub mod search;
+pub mod trial;
 pub mod verdict;
 pub mod workload;

@@ -171,6 +171,8 @@ pub struct TrialRecord {
     pub ended_early: Option<EndedEarly>,
     /// Text of the first failure of each kind, for a person: `(outcome, what exactly)`.
     pub first_failures: Vec<(Outcome, String)>,
+    /// What the generator's workers had to say, for example that one could not be pinned.
+    pub warnings: Vec<String>,
 }
 
 /// Why a trial ended before its time.

@@ -71,7 +71,7 @@ pub struct HttpUser {
     requests: u32,
     malformed: Option<Malformed>,
     /// A head that is not complete; nothing for nearly every response.
-    partial: Option<Box<Vec<u8>>>,
+    partial: Option<Vec<u8>>,
 }
 
 impl Http {
@@ -133,17 +133,17 @@ impl Http {
 
     /// Reads a head from partial bytes and new ones; `Ok(None)` while it is not complete.
     fn head(&mut self, user: &mut HttpUser, bytes: &[u8]) -> Result<Option<usize>, Malformed> {
-        let before = user.partial.as_ref().map_or(0, |partial| partial.len());
+        let before = user.partial.as_ref().map_or(0, Vec::len);
         let joined = user.partial.take().map(|mut partial| {
             let room = response::HEAD_MAX.saturating_sub(before) + 1;
             partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
             partial
         });
-        let text = joined.as_ref().map_or(bytes, |joined| joined.as_slice());
+        let text = joined.as_deref().unwrap_or(bytes);
         let mut named = None;
         let parsed = response::parse_head(text, |name| named = Some(self.instance_index(name)))?;
         let Some((head, length)) = parsed else {
-            user.partial = Some(joined.unwrap_or_else(|| Box::new(bytes.to_vec())));
+            user.partial = Some(joined.unwrap_or_else(|| bytes.to_vec()));
             return Ok(None);
         };
         // An interim response (RFC 9110, 15.2) is not the answer: read the next head.

@@ -1,0 +1,163 @@
+//! Owns sockets and time and drives workloads.
+//!
+//! One pinned OS thread per worker with its own connections, timers, counters and histograms; they
+//! share nothing but a flag that ends the trial early. Each worker sends one [`book::Interval`] per
+//! second and hands over its [`book::Totals`] at the end.
+//!
+//! - [`socket`]: the worker's loop over non-blocking kernel sockets and epoll.
+//! - [`connection`]: the system calls on one connection.
+//! - [`slot`]: what the loop knows of one connection.
+//! - [`timers`]: deadlines, one queued entry per slot.
+//! - [`book`]: what a worker counts.
+//! - [`sources`]: which local addresses and ports connections come from.
+
+pub mod book;
+mod connection;
+mod slot;
+pub mod socket;
+pub mod sources;
+mod timers;
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::event::epoll;
+
+use self::book::{Interval, Totals};
+use self::sources::Sources;
+use crate::measure::record::TrialLoad;
+use crate::scenario::plan::{Arrivals, CloseMode, Pattern, Phases};
+use crate::schedule::Shape;
+use crate::workload::http::{Http, HttpConfig};
+use crate::workload::tcp::Tcp;
+use crate::workload::{Operation, Workload};
+
+/// One trial as the engine sees it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What is offered.
+    pub load: TrialLoad,
+    /// What one operation spans.
+    pub operation: Operation,
+    /// What an operation does.
+    pub workload: WorkloadConfig,
+    /// Where to; connections go to each in turn.
+    pub services: Vec<SocketAddr>,
+    /// Where from.
+    pub sources: Sources,
+    /// Cores of the workers, one worker each; never empty.
+    pub cores: Vec<usize>,
+    /// Slots of each worker.
+    pub slots: u32,
+    /// Lengths of the phases.
+    pub phases: Phases,
+    /// Shape of an open loop.
+    pub pattern: Pattern,
+    /// Arrival process of an open loop.
+    pub arrivals: Arrivals,
+    /// Fixes arrivals and nonces.
+    pub seed: u64,
+    /// See [`crate::scenario::plan::LoadPlan::max_lag`].
+    pub max_lag: Duration,
+    /// Limit of the handshake.
+    pub connect_timeout: Duration,
+    /// Limit of one response, and of a clean close.
+    pub response_timeout: Duration,
+    /// How long operations under way may finish.
+    pub drain: Duration,
+    /// New connections per second while held ones are opened.
+    pub open_rate: f64,
+    /// Pause between two transactions on a held connection.
+    pub hold_interval: Duration,
+}
+
+/// What an operation does.
+#[derive(Clone, Debug)]
+pub enum WorkloadConfig {
+    /// No payload.
+    Tcp(CloseMode),
+    /// HTTP requests.
+    Http(Box<HttpConfig>),
+}
+
+impl WorkloadConfig {
+    /// Whether a held connection must answer requests to count as alive.
+    pub fn proves_itself(&self) -> bool {
+        matches!(self, Self::Http(_))
+    }
+}
+
+impl Config {
+    /// The open-loop load of the trial; for held connections the rate at which they are opened.
+    pub fn shape(&self) -> Option<Shape> {
+        match self.load {
+            TrialLoad::Rate(rate) => Some(Shape::new(rate, self.pattern, self.phases)),
+            TrialLoad::Closed(_) => None,
+            TrialLoad::Held(connections) => {
+                let none = Duration::ZERO;
+                // Half an arrival short of the next one, so that rounding never adds or drops one.
+                let sustain = Duration::from_secs_f64((f64::from(connections) - 0.5) / self.open_rate);
+                Some(Shape::new(
+                    self.open_rate,
+                    Pattern::Flat,
+                    Phases { init: none, ramp_up: none, sustain, ramp_down: none },
+                ))
+            }
+        }
+    }
+}
+
+/// Starts the workers of a trial that begins at `began_ns` on the monotonic clock.
+///
+/// # Errors
+/// The kernel's reason when there is no descriptor or no thread to be had; workers that were started
+/// already end by themselves.
+pub fn spawn(
+    config: &Config,
+    began_ns: u64,
+    end_early: &Arc<AtomicBool>,
+    intervals: &Sender<Interval>,
+) -> io::Result<Vec<JoinHandle<Totals>>> {
+    let workers = config.cores.len() as u32;
+    let spawn_one = |worker| {
+        let context = socket::Context {
+            config: config.clone(),
+            worker,
+            workers,
+            began_ns,
+            end_early: Arc::clone(end_early),
+            intervals: intervals.clone(),
+        };
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        thread::Builder::new().name(format!("generator-{worker}")).spawn(move || run(context, epoll))
+    };
+    let started: io::Result<Vec<_>> = (0..workers).map(spawn_one).collect();
+    if started.is_err() {
+        end_early.store(true, Ordering::Relaxed);
+    }
+    started
+}
+
+fn run(context: socket::Context, epoll: OwnedFd) -> Totals {
+    match context.config.workload.clone() {
+        WorkloadConfig::Tcp(close) => {
+            let tcp = Tcp::new(context.config.operation, close);
+            drive(context, epoll, tcp)
+        }
+        WorkloadConfig::Http(mut http) => {
+            // Workers start their nonces far apart, so that no two ask for the same bytes.
+            http.seed ^= u64::from(context.worker).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            drive(context, epoll, Http::new(*http))
+        }
+    }
+}
+
+fn drive<W: Workload>(context: socket::Context, epoll: OwnedFd, workload: W) -> Totals {
+    socket::Worker::new(context, epoll, workload).run()
+}

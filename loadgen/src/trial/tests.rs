@@ -1,0 +1,237 @@
+//! Trials over real sockets against a small server in this process.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::num::NonZeroU32;
+use std::thread;
+
+use super::*;
+use crate::engine::WorkloadConfig;
+use crate::engine::sources::{Sources, expand};
+use crate::measure::{Latency, Outcome};
+use crate::scenario::plan::{Arrivals, BodyCheck, CloseMode, HttpPlan, Pattern, Phases};
+use crate::workload::Operation;
+use crate::workload::http::{ExpectedBody, HttpConfig};
+
+/// A server that answers every request with 100 bytes of the table; ends with the test process.
+fn server(answer: impl Fn(&mut TcpStream, u32) -> bool + Clone + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, answer) = (stream.unwrap(), answer.clone());
+            thread::spawn(move || {
+                let mut buffer = [0; 2048];
+                while let Ok(length @ 1..) = stream.read(&mut buffer) {
+                    let request = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                    let nonce = request.split("x-nadare-nonce: ").nth(1).unwrap_or("00000000");
+                    let nonce = wire::identity::parse_nonce(&nonce.as_bytes()[..8]).unwrap_or(0);
+                    if !answer(&mut stream, nonce) || request.contains("Connection: close") {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+fn good(stream: &mut TcpStream, nonce: u32) -> bool {
+    let mut bytes = b"HTTP/1.1 200 OK\r\nx-nadare-instance: here\r\nContent-Length: 100\r\n\r\n".to_vec();
+    bytes.extend_from_slice(wire::body::window(nonce, 0, 100));
+    stream.write_all(&bytes).is_ok()
+}
+
+fn config(service: SocketAddr, load: TrialLoad, operation: Operation) -> Config {
+    let milliseconds = Duration::from_millis;
+    let close = CloseMode::ClientFin;
+    let http = HttpConfig {
+        plan: HttpPlan {
+            request: "/?s=100".to_owned(),
+            host: String::new(),
+            headers: Vec::new(),
+            status: 200,
+            body: BodyCheck::Table { length: 100 },
+        },
+        host: "test".to_owned(),
+        body: ExpectedBody::Table(100),
+        operation,
+        requests_per_connection: (operation == Operation::Connection).then_some(NonZeroU32::MIN),
+        close,
+        seed: 1,
+    };
+    Config {
+        load,
+        operation,
+        workload: WorkloadConfig::Http(Box::new(http)),
+        services: vec![service],
+        sources: Sources::new(expand("127.0.3.0/29").unwrap()),
+        cores: vec![host::cpu::allowed_cores()[0]],
+        slots: 64,
+        phases: Phases {
+            init: Duration::ZERO,
+            ramp_up: milliseconds(200),
+            sustain: milliseconds(1_000),
+            ramp_down: milliseconds(100),
+        },
+        pattern: Pattern::Flat,
+        arrivals: Arrivals::Even,
+        seed: 1,
+        max_lag: Duration::from_secs(5),
+        connect_timeout: Duration::from_secs(3),
+        response_timeout: Duration::from_secs(5),
+        drain: milliseconds(1_000),
+        open_rate: 200.0,
+        hold_interval: milliseconds(500),
+    }
+}
+
+struct Quiet;
+
+impl Observer for Quiet {
+    fn sample(&mut self) -> Sample {
+        Sample::default()
+    }
+    fn second(&mut self, _: Phase, _: &Second, _: u64) {}
+    fn end_early(&mut self, _: u64) -> Option<EndedEarly> {
+        None
+    }
+}
+
+fn run_trial(config: Config) -> TrialRecord {
+    run(Trial { number: 1, purpose: Purpose::Fixed, engine: config, slots_cut: None }, &mut Quiet).unwrap()
+}
+
+/// How many operations of a trial ended this way; everything adds up in every test.
+fn of(record: &TrialRecord, outcome: Outcome) -> u64 {
+    assert_eq!(record.outcomes.total(), record.due, "{record:?}");
+    record.outcomes.of(outcome)
+}
+
+#[test]
+fn every_scheduled_connection_is_made_used_and_closed() {
+    for close in [CloseMode::ClientFin, CloseMode::ServerFin, CloseMode::ClientRst] {
+        let mut config = config(server(good), TrialLoad::Rate(300.0), Operation::Connection);
+        if let WorkloadConfig::Http(http) = &mut config.workload {
+            http.close = close;
+        }
+        let record = run_trial(config);
+        assert_eq!((record.due, of(&record, Outcome::Ok)), (300, 300), "{close:?} {:?}", record.first_failures);
+        // 200 ms of ramp-up and 100 ms of ramp-down hold half of what sustain would: 30 and 15.
+        assert_eq!(record.outcomes_all.total(), 345);
+        assert_eq!((record.opened_all, record.transactions_all), (345, 345));
+        assert_eq!(record.responses_by_instance, [("here".to_owned(), 345)]);
+        assert_eq!(record.latencies.of(Latency::Response).len(), 300);
+        assert_eq!(record.seconds.iter().map(|second| second.started).sum::<u64>(), 345);
+    }
+}
+
+#[test]
+fn transactions_share_connections() {
+    let record = run_trial(config(server(good), TrialLoad::Rate(500.0), Operation::Transaction));
+    assert_eq!((record.due, of(&record, Outcome::Ok)), (500, 500), "{:?}", record.first_failures);
+    assert!(record.opened_all < 64, "{} connections for 575 transactions", record.opened_all);
+}
+
+#[test]
+fn a_closed_loop_keeps_its_number_under_way() {
+    let record = run_trial(config(server(good), TrialLoad::Closed(8), Operation::Transaction));
+    assert_eq!(of(&record, Outcome::Ok), record.due, "{:?}", record.first_failures);
+    assert!(record.due > 100, "{}", record.due);
+    assert_eq!(record.opened_all, 8);
+}
+
+#[test]
+fn held_connections_stay_and_answer() {
+    let mut config = config(server(good), TrialLoad::Held(40), Operation::Held);
+    (config.slots, config.phases.ramp_up) = (40, Duration::from_millis(700));
+    config.phases.sustain = Duration::from_millis(2_000);
+    let record = run_trial(config);
+    assert_eq!((record.due, of(&record, Outcome::Ok)), (40, 40), "{:?}", record.first_failures);
+    assert_eq!((record.open_peak, record.open_min_in_sustain), (40, 40));
+    assert!(record.transactions_in_sustain >= 80, "{}", record.transactions_in_sustain);
+}
+
+#[test]
+fn a_held_connection_that_does_not_answer_any_more_is_lost() {
+    let once = |stream: &mut TcpStream, nonce: u32| {
+        good(stream, nonce);
+        // Keeps the connection open without answering until the client ends it.
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.read(&mut [0; 4096]);
+        false
+    };
+    let mut config = config(server(once), TrialLoad::Held(10), Operation::Held);
+    (config.slots, config.response_timeout) = (10, Duration::from_millis(300));
+    config.phases.sustain = Duration::from_millis(2_000);
+    let record = run_trial(config);
+    assert_eq!(of(&record, Outcome::Ok), 0, "{:?}", record.outcomes);
+    assert_eq!(of(&record, Outcome::ResponseTimeout), 10, "{:?}", record.outcomes);
+}
+
+#[test]
+fn failures_are_told_apart() {
+    type Answer = fn(&mut TcpStream, u32) -> bool;
+    let cases: [(Answer, Outcome); 4] = [
+        (|stream, _| stream.write_all(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n").is_ok(), Outcome::BadStatus),
+        (|stream, nonce| good(stream, nonce ^ 0x5555), Outcome::BadPayload),
+        (|_, _| false, Outcome::ClosedEarly),
+        (|stream, _| stream.write_all(b"who are you?\r\n\r\n").is_ok(), Outcome::BadResponse),
+    ];
+    for (answer, outcome) in cases {
+        let record = run_trial(config(server(answer), TrialLoad::Rate(100.0), Operation::Connection));
+        assert_eq!(of(&record, outcome), record.due, "{outcome:?}: {:?}", record.first_failures);
+        assert_eq!(record.first_failures.len(), 1);
+    }
+}
+
+#[test]
+fn a_refused_connection_is_told_from_a_tester_without_ports() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = listener.local_addr().unwrap();
+    drop(listener);
+    let record = run_trial(config(nobody, TrialLoad::Rate(100.0), Operation::Connection));
+    assert_eq!(of(&record, Outcome::ConnectRefused), record.due, "{:?}", record.first_failures);
+
+    let mut config = config(server(good), TrialLoad::Rate(100.0), Operation::Connection);
+    // An address that is not this host's cannot be bound: the tester's fault, never the DUT's.
+    config.sources = Sources::new(expand("192.0.2.1").unwrap());
+    let record = run_trial(config);
+    assert_eq!(of(&record, Outcome::LocalError), record.due, "{:?}", record.first_failures);
+}
+
+#[test]
+fn operations_that_find_no_slot_for_long_are_the_duts_loss() {
+    let silent = |stream: &mut TcpStream, _| {
+        let _ = stream.read(&mut [0; 16]);
+        false
+    };
+    let mut config = config(server(silent), TrialLoad::Rate(100.0), Operation::Connection);
+    (config.slots, config.max_lag) = (4, Duration::from_millis(300));
+    config.drain = Duration::from_millis(500);
+    let record = run_trial(config);
+    assert_eq!(of(&record, Outcome::Ok), 0);
+    assert!(of(&record, Outcome::UnsentWindow) >= 90, "{:?}", record.outcomes);
+    assert_eq!(of(&record, Outcome::UnsentLate), 0, "{:?}", record.outcomes);
+}
+
+#[test]
+fn an_early_end_is_soon_and_named() {
+    struct Impatient;
+    impl Observer for Impatient {
+        fn sample(&mut self) -> Sample {
+            Sample::default()
+        }
+        fn second(&mut self, _: Phase, _: &Second, _: u64) {}
+        fn end_early(&mut self, _: u64) -> Option<EndedEarly> {
+            Some(EndedEarly::Interrupted)
+        }
+    }
+    let mut config = config(server(good), TrialLoad::Rate(100.0), Operation::Connection);
+    config.phases.sustain = Duration::from_secs(600);
+    let trial = Trial { number: 1, purpose: Purpose::Fixed, engine: config, slots_cut: None };
+    let began = monotonic_ns();
+    let record = run(trial, &mut Impatient).unwrap();
+    assert_eq!(record.ended_early, Some(EndedEarly::Interrupted));
+    assert!(monotonic_ns() - began < 30_000_000_000, "it waited for the end of sustain");
+}
