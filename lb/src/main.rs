@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The program `lb`: everything is in the library, so that other programs can contain it.
+
+fn main() -> std::process::ExitCode {
+    lb::main()
+}

@@ -1,0 +1,139 @@
+//! The data paths of a virtual service, and what both of them need.
+//!
+//! A worker calls [`tcp::serve`] or [`http::serve`] once per accepted connection, each in a task of its
+//! own. Everything a data path needs is in its [`ServiceContext`].
+
+pub(crate) mod buffers;
+pub(crate) mod connect;
+pub(crate) mod http;
+pub(crate) mod socket;
+pub(crate) mod tcp;
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use tokio::sync::Notify;
+
+use crate::config::VirtualService;
+use crate::counters::ServiceCounters;
+use crate::group::WorkerGroup;
+use crate::operate::access_log::AccessLog;
+use buffers::BufferStock;
+
+/// A virtual service as all threads see it.
+#[derive(Debug)]
+pub(crate) struct SharedService {
+    pub(crate) config: Arc<VirtualService>,
+    /// Where it listens, after the kernel has chosen the port.
+    pub(crate) address: SocketAddr,
+    /// One block per worker.
+    pub(crate) counters: Vec<ServiceCounters>,
+    /// Client connections over all workers, for the limit.
+    open: AtomicU32,
+}
+
+impl SharedService {
+    pub(crate) fn new(config: Arc<VirtualService>, address: SocketAddr, workers: usize) -> Self {
+        let counters = (0..workers).map(|_| ServiceCounters::default()).collect();
+        Self { config, address, counters, open: AtomicU32::new(0) }
+    }
+}
+
+/// What a connection of one virtual service needs; one per worker and service.
+#[derive(Debug)]
+pub(crate) struct ServiceContext {
+    /// The service as configured: timeouts, retries, reuse and so on.
+    pub(crate) service: Arc<VirtualService>,
+    /// This worker's view of the service's group.
+    pub(crate) group: Rc<WorkerGroup>,
+    /// Whether the worker is draining.
+    pub(crate) drain: Drain,
+    /// Buffers to take while there is something to put in.
+    pub(crate) buffers: Rc<BufferStock>,
+    /// The access log, if there is one; an entry is recorded per TCP connection and per HTTP request.
+    pub(crate) log: Option<AccessLog>,
+    pub(crate) shared: Arc<SharedService>,
+    pub(crate) worker: usize,
+}
+
+impl ServiceContext {
+    /// This worker's counters of the service.
+    pub(crate) fn counters(&self) -> &ServiceCounters {
+        &self.shared.counters[self.worker]
+    }
+
+    /// Counts one more client connection, unless the service has reached its limit.
+    pub(crate) fn admit(self: &Rc<Self>) -> Option<Admission> {
+        let max = self.service.max_connections;
+        let below = |open: u32| (open < max).then_some(open + 1);
+        if self.shared.open.fetch_update(Relaxed, Relaxed, below).is_err() {
+            self.counters().denied.add(1);
+            return None;
+        }
+        self.counters().connections.add(1);
+        self.counters().current.add(1);
+        self.drain.0.open.set(self.drain.0.open.get() + 1);
+        Some(Admission(Rc::clone(self)))
+    }
+}
+
+/// A client connection as counted: uncounted when dropped.
+#[derive(Debug)]
+pub(crate) struct Admission(Rc<ServiceContext>);
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.0.shared.open.fetch_sub(1, Relaxed);
+        self.0.counters().current.sub(1);
+        let worker = &self.0.drain.0;
+        worker.open.set(worker.open.get() - 1);
+        if worker.open.get() == 0 && worker.draining.get() {
+            worker.ended.notify_one();
+        }
+    }
+}
+
+/// One worker's drain: begun once, never taken back. Clones are the same drain.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Drain(Rc<DrainState>);
+
+#[derive(Debug, Default)]
+struct DrainState {
+    draining: Cell<bool>,
+    begun: Notify,
+    /// Client connections open on this worker, over all services.
+    open: Cell<usize>,
+    ended: Notify,
+}
+
+impl Drain {
+    /// Whether running work should come to its end: no further request on this connection.
+    #[allow(dead_code, reason = "used by the HTTP data path")]
+    pub(crate) fn is_draining(&self) -> bool {
+        self.0.draining.get()
+    }
+
+    /// Ends when the drain begins, at once if it has. For connections that wait idle.
+    pub(crate) async fn begun(&self) {
+        let begun = self.0.begun.notified();
+        if !self.0.draining.get() {
+            begun.await;
+        }
+    }
+
+    /// Begins the drain.
+    pub(crate) fn begin(&self) {
+        self.0.draining.set(true);
+        self.0.begun.notify_waiters();
+    }
+
+    /// Ends when the last client connection of this worker has ended; the drain must have begun.
+    pub(crate) async fn ended(&self) {
+        while self.0.open.get() > 0 {
+            self.0.ended.notified().await;
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! From a chosen server to a connection: timeout, bookkeeping, and another server when it fails.
+
+use std::io;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::ServiceContext;
+use crate::group::{Lease, NoServer, ServerIndex};
+
+/// Why there is no server connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// There is no server to try: HTTP 503.
+    #[error(transparent)]
+    NoServer(NoServer),
+    /// The last server tried refused or could not be reached: HTTP 503.
+    #[error("real server {server} cannot be connected to")]
+    Failed {
+        /// Name of the server.
+        server: String,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// The last server tried did not answer in time: HTTP 504.
+    #[error("real server {server} did not answer the connect in time")]
+    TimedOut {
+        /// Name of the server.
+        server: String,
+    },
+    /// This machine has no descriptor or port left, which is no server's fault: HTTP 503.
+    #[error("no connection can be made from here")]
+    Local {
+        /// The kernel's reason.
+        source: io::Error,
+    },
+}
+
+/// Chooses a server and connects to it; when that fails, tries others, as often as the service allows.
+///
+/// # Errors
+/// [`ConnectError`] of the last try; the service's `connection_errors` has counted it.
+pub(crate) async fn connect(context: &ServiceContext) -> Result<(TcpStream, Lease), ConnectError> {
+    let lease = context.group.choose(&[]).map_err(|error| failed(context, ConnectError::NoServer(error)))?;
+    connect_leased(context, lease).await
+}
+
+/// Connects to the server of a lease; when that fails, chooses others, as often as the service allows.
+///
+/// # Errors
+/// As [`connect`].
+pub(crate) async fn connect_leased(
+    context: &ServiceContext,
+    mut lease: Lease,
+) -> Result<(TcpStream, Lease), ConnectError> {
+    // Allocates only when something has failed.
+    let mut tried: Vec<ServerIndex> = Vec::new();
+    loop {
+        let error = match connect_once(context, &lease).await {
+            Ok(stream) => return Ok((stream, lease)),
+            Err(error) => error,
+        };
+        let server_failed = !matches!(error, ConnectError::Local { .. });
+        if server_failed && tried.len() < context.service.retries as usize {
+            tried.push(lease.index());
+            if let Ok(next) = context.group.choose(&tried) {
+                context.counters().retries.add(1);
+                lease = next;
+                continue;
+            }
+        }
+        return Err(failed(context, error));
+    }
+}
+
+async fn connect_once(context: &ServiceContext, lease: &Lease) -> Result<TcpStream, ConnectError> {
+    let server = || lease.name.clone();
+    match timeout(context.service.timeouts.connect, TcpStream::connect(lease.address)).await {
+        Ok(Ok(stream)) => {
+            // Fails only on a connection that is already gone, which the first read or write will show.
+            let _ = stream.set_nodelay(true);
+            lease.connect_ok();
+            Ok(stream)
+        }
+        Ok(Err(source)) if is_local(&source) => Err(ConnectError::Local { source }),
+        Ok(Err(source)) => {
+            lease.connect_failed();
+            Err(ConnectError::Failed { server: server(), source })
+        }
+        Err(_) => {
+            lease.connect_failed();
+            Err(ConnectError::TimedOut { server: server() })
+        }
+    }
+}
+
+fn failed(context: &ServiceContext, error: ConnectError) -> ConnectError {
+    context.counters().connection_errors.add(1);
+    error
+}
+
+/// Whether an error says that this machine has run out of something.
+pub(crate) fn is_local(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let local = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
+    error.raw_os_error().is_some_and(|code| local.iter().any(|errno| errno.raw_os_error() == code))
+}

@@ -1,0 +1,59 @@
+//! Reading and writing sockets with the fewest system calls.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+/// Reads once what is there; 0 is the end of the stream.
+///
+/// A read that does not fill the buffer has emptied the socket, so readiness is given up at once,
+/// which saves the second read that would only say "would block" (`TcpStream::try_read` makes it).
+/// Waits on the stream's one reader slot: only one task may wait for a stream to become readable
+/// by this function.
+pub(crate) fn poll_read(stream: &TcpStream, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_read_ready(cx))?;
+        let mut short = None;
+        let result = stream.try_io(Interest::READABLE, || {
+            let n = rustix::io::read(stream, &mut *buffer)?;
+            if 0 < n && n < buffer.len() {
+                // Not an error: it makes tokio wait for the next event before the next read.
+                short = Some(n);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(n)
+        });
+        match (short, result) {
+            (Some(n), _) => return Poll::Ready(Ok(n)),
+            (None, Err(error)) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            (None, result) => return Poll::Ready(result),
+        }
+    }
+}
+
+/// Writes once what the socket takes.
+///
+/// Waits on the stream's one writer slot; see [`poll_read`].
+pub(crate) fn poll_write(stream: &TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_write_ready(cx))?;
+        match stream.try_write(bytes) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            result => return Poll::Ready(result),
+        }
+    }
+}
+
+/// Ends our direction of a stream with a FIN; the other direction stays open.
+pub(crate) fn send_fin(stream: &TcpStream) {
+    // It fails only when the peer has already reset the connection, which reading shows.
+    let _ = rustix::net::shutdown(stream, rustix::net::Shutdown::Write);
+}
+
+/// Makes the coming close of a stream a RST instead of a FIN.
+pub(crate) fn reset_on_close(stream: &TcpStream) {
+    // A failure leaves a FIN, which still ends the connection.
+    let _ = host::socket::reset_on_close(stream);
+}

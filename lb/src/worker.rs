@@ -1,0 +1,184 @@
+//! One worker: a pinned thread with its own runtime, its own listeners and its own connections.
+//!
+//! Workers share a port by `SO_REUSEPORT`, so the kernel spreads connections over them and none is
+//! ever handed from one to another. A worker ends when it was told to drain and its last
+//! connection has ended, or when the bound of the drain has passed: then what still runs is closed.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::config::Mode;
+use crate::group::{SharedGroup, WorkerGroup};
+use crate::operate::access_log::AccessLog;
+use crate::service::buffers::BufferStock;
+use crate::service::connect::is_local;
+use crate::service::{Drain, ServiceContext, SharedService, http, tcp};
+
+/// Most connections taken from an accept queue before running connections get their turn.
+const ACCEPT_BATCH: u32 = 64;
+/// How long accepting pauses when descriptors or memory have run out.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// What the workers are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Running,
+    /// Stop accepting, finish what runs, within the bound of the configuration.
+    Draining,
+    /// Close everything now.
+    Ended,
+}
+
+/// What all workers and the admin server see.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) services: Vec<Arc<SharedService>>,
+    pub(crate) groups: Vec<Arc<SharedGroup>>,
+    pub(crate) drain: Duration,
+    pub(crate) workers: usize,
+    pub(crate) log: Option<AccessLog>,
+    /// When a shortage of descriptors was last logged ([`host::clock::monotonic_ns`]).
+    pub(crate) shortage_logged_ns: AtomicU64,
+    /// How often accepting had to pause.
+    pub(crate) shortages: AtomicU64,
+}
+
+/// What one worker is started with.
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    /// One per virtual service, in their order.
+    pub(crate) listeners: Vec<StdListener>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) phase: watch::Receiver<Phase>,
+}
+
+impl Worker {
+    /// Runs until the drain is over.
+    ///
+    /// # Errors
+    /// The kernel's reason when the runtime or a listener cannot be set up.
+    pub(crate) fn run(self) -> io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        // Dropping the runtime drops the connections that are left, which closes them.
+        runtime.block_on(self.serve())
+    }
+
+    async fn serve(mut self) -> io::Result<()> {
+        let drain = Drain::default();
+        let mut accepting = Vec::new();
+        for (context, listener) in self.contexts(&drain).into_iter().zip(std::mem::take(&mut self.listeners)) {
+            let listener = TcpListener::from_std(listener)?;
+            accepting.push(tokio::task::spawn_local(accept(listener, context, Arc::clone(&self.shared))));
+        }
+        // A closed channel means that the owner is gone, which ends everything too.
+        let draining = self.phase.wait_for(|phase| *phase != Phase::Running).await.is_ok_and(|p| *p == Phase::Draining);
+        drain.begin();
+        if draining {
+            // They take what is left in the accept queues, which has to happen before anything is counted.
+            for listener in accepting {
+                // It fails only if accepting panicked, and then there is nothing left to wait for.
+                let _ = listener.await;
+            }
+            tokio::select! {
+                _ = timeout(self.shared.drain, drain.ended()) => {}
+                _ = self.phase.wait_for(|phase| *phase == Phase::Ended) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn contexts(&self, drain: &Drain) -> Vec<Rc<ServiceContext>> {
+        let buffers = Rc::new(BufferStock::default());
+        let groups: Vec<_> =
+            self.shared.groups.iter().map(|group| Rc::new(WorkerGroup::new(Arc::clone(group), self.index))).collect();
+        let context = |service: &Arc<SharedService>| {
+            Rc::new(ServiceContext {
+                service: Arc::clone(&service.config),
+                group: Rc::clone(&groups[service.config.group]),
+                drain: drain.clone(),
+                buffers: Rc::clone(&buffers),
+                log: self.shared.log.clone(),
+                shared: Arc::clone(service),
+                worker: self.index,
+            })
+        };
+        self.shared.services.iter().map(context).collect()
+    }
+}
+
+/// Accepts until the drain begins, then takes what is left in the queue, so that nobody whose
+/// connection the kernel has already completed is reset.
+async fn accept(listener: TcpListener, context: Rc<ServiceContext>, shared: Arc<Shared>) {
+    let accept_all = async {
+        loop {
+            for _ in 0..ACCEPT_BATCH {
+                accept_one(&listener, &context, &shared).await;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = context.drain.begun() => {}
+        () = accept_all => {}
+    }
+    // Without tokio, whose readiness may not know yet of those that came last.
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((client, peer)) = listener.accept() {
+        if let Ok(client) = client.set_nonblocking(true).and_then(|()| TcpStream::from_std(client)) {
+            admit(client, peer, &context);
+        }
+    }
+}
+
+async fn accept_one(listener: &TcpListener, context: &Rc<ServiceContext>, shared: &Shared) {
+    match listener.accept().await {
+        Ok((client, peer)) => admit(client, peer, context),
+        Err(error) if is_local(&error) => {
+            report_shortage(shared, &context.service.name, &error);
+            // A connection that ends meanwhile frees a descriptor; the waiting ones stay in the queue.
+            tokio::time::sleep(EXHAUSTED_PAUSE).await;
+        }
+        // A connection that was gone before we took it: the next one is not affected.
+        Err(error) => tracing::debug!(service = context.service.name, %error, "accept"),
+    }
+}
+
+/// Starts the data path of one accepted connection, or closes it when the service is full.
+fn admit(client: TcpStream, peer: SocketAddr, context: &Rc<ServiceContext>) {
+    let Some(admission) = context.admit() else { return };
+    // Fails only on a connection that is already gone, which the first read will show.
+    let _ = client.set_nodelay(true);
+    let context = Rc::clone(context);
+    // Two tasks of different size, so that a TCP connection does not pay for the state of an HTTP one.
+    match context.service.mode {
+        Mode::Tcp => drop(tokio::task::spawn_local(async move {
+            tcp::serve(client, peer, context).await;
+            drop(admission);
+        })),
+        Mode::Http => drop(tokio::task::spawn_local(async move {
+            http::serve(client, peer, context).await;
+            drop(admission);
+        })),
+    }
+}
+
+fn report_shortage(shared: &Shared, service: &str, error: &io::Error) {
+    shared.shortages.fetch_add(1, Relaxed);
+    let now = host::clock::monotonic_ns();
+    let last = shared.shortage_logged_ns.load(Relaxed);
+    let due = last == 0 || now.saturating_sub(last) >= 1_000_000_000;
+    // Whoever wins the exchange logs, so that it happens once a second over all workers.
+    if due && shared.shortage_logged_ns.compare_exchange(last, now, Relaxed, Relaxed).is_ok() {
+        tracing::warn!(service, %error, "accepting pauses; raise the limit of open descriptors (ulimit -n)");
+    }
+}
