@@ -7,10 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::{Builder, JoinHandle};
 
+use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 
-use crate::config::{Config, VirtualService};
+use crate::config::{Config, Log, VirtualService};
 use crate::group::SharedGroup;
+use crate::health;
+use crate::operate::access_log::{AccessLog, LogWriter};
+use crate::operate::admin;
 use crate::service::SharedService;
 use crate::worker::{Phase, Shared, Worker};
 
@@ -69,7 +73,9 @@ pub struct Lb {
     admin: Option<SocketAddr>,
     warnings: Vec<String>,
     phase: watch::Sender<Phase>,
-    threads: Vec<JoinHandle<()>>,
+    workers: Vec<JoinHandle<()>>,
+    /// The control thread and the writer of the access log, which outlive the workers.
+    others: Vec<JoinHandle<()>>,
 }
 
 /// Starts a load balancer; when this returns, it serves.
@@ -77,49 +83,43 @@ pub struct Lb {
 /// # Errors
 /// [`StartError`] when an address is taken, the access log cannot be opened or a thread cannot be started.
 pub fn start(config: Config) -> Result<Lb, StartError> {
-    let mut warnings = config.warnings();
     host::kernel::raise_descriptor_limit();
-    let cores = if config.cores.is_empty() { host::cpu::allowed_cores() } else { config.cores.clone() };
     let workers = config.workers.map_or_else(|| host::cpu::allowed_cores().len(), |workers| workers.get() as usize);
     let (services, listeners) = listen_all(&config, workers)?;
-    let groups: Vec<_> =
-        config.groups.iter().map(|group| Arc::new(SharedGroup::new(Arc::clone(group), workers))).collect();
+    let admin = config.admin.map(listen_admin).transpose()?;
+    let (log, writer) = config.log.as_ref().map(open_log).transpose()?.unzip();
+    let groups = config.groups.iter().map(|group| Arc::new(SharedGroup::new(Arc::clone(group), workers))).collect();
     let shared = Arc::new(Shared {
         services,
         groups,
         drain: config.drain,
         workers,
-        log: None,
+        log,
         shortage_logged_ns: AtomicU64::new(0),
         shortages: AtomicU64::new(0),
     });
-    let (phase, _) = watch::channel(Phase::Running);
     let mut lb = Lb {
         addresses: shared.services.iter().map(|service| service.address).collect(),
-        admin: None,
-        warnings: Vec::new(),
-        phase,
-        threads: Vec::new(),
+        admin: admin.as_ref().map(|(_, address)| *address),
+        warnings: config.warnings(),
+        phase: watch::channel(Phase::Running).0,
+        workers: Vec::new(),
+        others: Vec::new(),
     };
-    let (pinned, results) = std::sync::mpsc::channel();
-    for (index, listeners) in listeners.into_iter().enumerate() {
-        let core = cores[index % cores.len()];
-        let worker = Worker { index, listeners, shared: Arc::clone(&shared), phase: lb.phase.subscribe() };
-        let pinned = pinned.clone();
-        lb.spawn(format!("lb-worker-{index}"), move || {
-            // A closed channel means that `start` has failed meanwhile.
-            let _ = pinned.send(host::cpu::pin_current_thread(&[core]).map_err(|error| (index, core, error)));
-            drop(pinned);
-            if let Err(error) = worker.run() {
-                tracing::error!(worker = index, %error, "worker cannot run");
-            }
-        })?;
+    if let Some(writer) = writer {
+        lb.others.push(spawn("lb-log".to_owned(), || writer.run())?);
     }
-    drop(pinned);
-    for (index, core, error) in results.into_iter().filter_map(Result::err) {
-        warnings.push(format!("worker {index} could not be pinned to core {core}: {error}; it runs unpinned"));
-    }
-    lb.warnings = warnings;
+    let control = Control {
+        admin: admin.map(|(listener, _)| listener),
+        shared: Arc::clone(&shared),
+        phase: lb.phase.subscribe(),
+    };
+    lb.others.push(spawn("lb-control".to_owned(), || {
+        if let Err(error) = control.run() {
+            tracing::error!(%error, "health checks and administration cannot run");
+        }
+    })?);
+    lb.start_workers(&config.cores, listeners, &shared)?;
     Ok(lb)
 }
 
@@ -151,22 +151,38 @@ impl Lb {
         });
     }
 
-    /// Waits until all workers have ended, which they do only after [`Self::drain`].
+    /// Waits until all workers have ended, which they do only after [`Self::drain`], and then for
+    /// the rest: checks, administration and the access log, which is written to its end.
     pub fn wait(mut self) {
-        self.join();
+        join(&mut self.workers);
+        // Dropping it ends and joins the others.
     }
 
-    fn join(&mut self) {
-        for thread in self.threads.drain(..) {
-            // A thread that panicked has already said so.
-            let _ = thread.join();
+    fn start_workers(
+        &mut self,
+        cores: &[usize],
+        listeners: Vec<Listeners>,
+        shared: &Arc<Shared>,
+    ) -> Result<(), StartError> {
+        let cores = if cores.is_empty() { host::cpu::allowed_cores() } else { cores.to_vec() };
+        let (pinned, results) = std::sync::mpsc::channel();
+        for (index, listeners) in listeners.into_iter().enumerate() {
+            let core = cores[index % cores.len()];
+            let worker = Worker { index, listeners, shared: Arc::clone(shared), phase: self.phase.subscribe() };
+            let pinned = pinned.clone();
+            self.workers.push(spawn(format!("lb-worker-{index}"), move || {
+                // A closed channel means that the start has failed meanwhile.
+                let _ = pinned.send(host::cpu::pin_current_thread(&[core]).map_err(|error| (index, core, error)));
+                drop(pinned);
+                if let Err(error) = worker.run() {
+                    tracing::error!(worker = index, %error, "worker cannot run");
+                }
+            })?);
         }
-    }
-
-    fn spawn(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
-        let thread =
-            Builder::new().name(name.clone()).spawn(body).map_err(|source| StartError::Thread { name, source })?;
-        self.threads.push(thread);
+        drop(pinned);
+        for (index, core, error) in results.into_iter().filter_map(Result::err) {
+            self.warnings.push(format!("worker {index} could not be pinned to core {core}: {error}; it runs unpinned"));
+        }
         Ok(())
     }
 }
@@ -174,8 +190,58 @@ impl Lb {
 impl Drop for Lb {
     fn drop(&mut self) {
         self.phase.send_replace(Phase::Ended);
-        self.join();
+        join(&mut self.workers);
+        join(&mut self.others);
     }
+}
+
+fn join(threads: &mut Vec<JoinHandle<()>>) {
+    for thread in threads.drain(..) {
+        // A thread that panicked has already said so.
+        let _ = thread.join();
+    }
+}
+
+fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    Builder::new().name(name.clone()).spawn(body).map_err(|source| StartError::Thread { name, source })
+}
+
+/// What the control thread does: health checks and administration.
+struct Control {
+    admin: Option<TcpListener>,
+    shared: Arc<Shared>,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Control {
+    /// Runs until everything ends.
+    fn run(mut self) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        runtime.block_on(async {
+            self.shared.groups.iter().for_each(health::watch);
+            if let Some(listener) = self.admin.take() {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                tokio::task::spawn_local(admin::serve(listener, Arc::clone(&self.shared), self.phase.clone()));
+            }
+            // A closed channel means that the owner is gone.
+            let _ = self.phase.wait_for(|phase| *phase == Phase::Ended).await;
+            Ok(())
+        })
+    }
+}
+
+fn listen_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let error = |source| StartError::Admin { address, source };
+    let listener = host::socket::listen(address, false).map_err(error)?;
+    let address = listener.local_addr().map_err(error)?;
+    Ok((listener, address))
+}
+
+fn open_log(log: &Log) -> Result<(AccessLog, LogWriter), StartError> {
+    AccessLog::open(log).map_err(|source| {
+        let path = log.path.as_ref().map_or_else(|| "stderr".to_owned(), |path| path.display().to_string());
+        StartError::Log { path, source }
+    })
 }
 
 /// The listeners of one worker, one per virtual service.

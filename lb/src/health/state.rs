@@ -1,0 +1,63 @@
+//! The state machine of one server: `fall` failed checks in a row take it down, `rise` good ones in a
+//! row bring it up. Pure. It begins up.
+
+/// A change of state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Up,
+    Down,
+}
+
+#[derive(Debug)]
+pub(super) struct HealthState {
+    up: bool,
+    /// Checks in a row that contradict the state.
+    against: u32,
+    rise: u32,
+    fall: u32,
+}
+
+impl HealthState {
+    pub(super) fn new(rise: u32, fall: u32) -> Self {
+        Self { up: true, against: 0, rise, fall }
+    }
+
+    /// Books one check; returns the new state if it changed.
+    pub(super) fn observe(&mut self, good: bool) -> Option<Verdict> {
+        if good == self.up {
+            self.against = 0;
+            return None;
+        }
+        self.against += 1;
+        let needed = if self.up { self.fall } else { self.rise };
+        if self.against < needed {
+            return None;
+        }
+        self.against = 0;
+        self.up = good;
+        Some(if good { Verdict::Up } else { Verdict::Down })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds `+` as good and `-` as failed checks; returns the place and kind of every change.
+    fn changes(rise: u32, fall: u32, checks: &str) -> Vec<(usize, Verdict)> {
+        let mut state = HealthState::new(rise, fall);
+        checks.bytes().enumerate().filter_map(|(at, check)| Some((at, state.observe(check == b'+')?))).collect()
+    }
+
+    #[test]
+    fn it_takes_exactly_fall_failures_in_a_row_to_go_down_and_rise_successes_to_come_back() {
+        assert_eq!(changes(2, 3, "++---++"), [(4, Verdict::Down), (6, Verdict::Up)]);
+        assert_eq!(changes(1, 1, "-+-"), [(0, Verdict::Down), (1, Verdict::Up), (2, Verdict::Down)]);
+    }
+
+    #[test]
+    fn an_interrupted_row_starts_again() {
+        assert_eq!(changes(2, 3, "--+--+--+"), []);
+        assert_eq!(changes(2, 2, "--+-+-+-"), [(1, Verdict::Down)]);
+    }
+}

@@ -1,0 +1,91 @@
+//! The admin HTTP server, on loopback only: `/metrics`, `/servers`, `/health`. It reads, it changes nothing.
+//!
+//! It runs on the control thread beside the health checks, never on a worker. Bounded: at most
+//! [`CONNECTIONS_MAX`] connections, and a time limit for a request head.
+
+mod metrics;
+mod pages;
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, header};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::worker::{Phase, Shared};
+
+/// Most admin connections at a time; more are closed at once.
+const CONNECTIONS_MAX: u32 = 64;
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long accepting pauses after an error such as a lack of descriptors.
+const ERROR_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until the task is dropped; needs a local runtime.
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, phase: watch::Receiver<Phase>) {
+    let open = Rc::new(Cell::new(0_u32));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ERROR_PAUSE).await;
+            continue;
+        };
+        if open.get() >= CONNECTIONS_MAX {
+            continue;
+        }
+        open.set(open.get() + 1);
+        let (open, shared, phase) = (Rc::clone(&open), Arc::clone(&shared), phase.clone());
+        tokio::task::spawn_local(async move {
+            serve_connection(stream, shared, phase).await;
+            open.set(open.get() - 1);
+        });
+    }
+}
+
+async fn serve_connection(stream: TcpStream, shared: Arc<Shared>, phase: watch::Receiver<Phase>) {
+    let service = service_fn(|request: Request<Incoming>| {
+        let phase = *phase.borrow();
+        let response = answer(request.method(), request.uri().path(), &shared, phase);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "admin connection");
+    }
+}
+
+fn answer(method: &Method, path: &str, shared: &Shared, phase: Phase) -> Response<Full<Bytes>> {
+    if method != Method::GET && method != Method::HEAD {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD: the admin server changes nothing\n".into());
+    }
+    match path {
+        "/metrics" => typed(StatusCode::OK, "text/plain; version=0.0.4", metrics::render(shared)),
+        "/servers" => typed(StatusCode::OK, "application/json", pages::servers(shared, phase)),
+        "/health" => match pages::health(shared, phase) {
+            Ok(message) => text(StatusCode::OK, message),
+            Err(message) => text(StatusCode::SERVICE_UNAVAILABLE, message),
+        },
+        _ => text(StatusCode::NOT_FOUND, "expected /metrics, /servers or /health\n".into()),
+    }
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    typed(status, "text/plain; charset=utf-8", body)
+}
+
+fn typed(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    response
+}
