@@ -130,6 +130,11 @@ impl Drain {
         self.0.begun.notify_waiters();
     }
 
+    /// Client connections open on this worker.
+    pub(crate) fn open(&self) -> usize {
+        self.0.open.get()
+    }
+
     /// Ends when the last client connection of this worker has ended; the drain must have begun.
     pub(crate) async fn ended(&self) {
         while self.0.open.get() > 0 {

@@ -89,7 +89,10 @@ impl Worker {
                 let _ = listener.await;
             }
             tokio::select! {
-                _ = timeout(self.shared.drain, drain.ended()) => {}
+                ended = timeout(self.shared.drain, drain.ended()) => if ended.is_err() {
+                    let connections = drain.open();
+                    tracing::warn!(connections, "the drain is over: what still runs is closed");
+                },
                 _ = self.phase.wait_for(|phase| *phase == Phase::Ended) => {}
             }
         }
@@ -155,7 +158,7 @@ async fn accept_one(listener: &TcpListener, context: &Rc<ServiceContext>, shared
 
 /// Starts the data path of one accepted connection, or closes it when the service is full.
 fn admit(client: TcpStream, peer: SocketAddr, context: &Rc<ServiceContext>) {
-    let Some(admission) = context.admit() else { return };
+    let Some(admission) = context.admit() else { return refuse(&client, context.service.mode) };
     // Fails only on a connection that is already gone, which the first read will show.
     let _ = client.set_nodelay(true);
     let context = Rc::clone(context);
@@ -169,6 +172,21 @@ fn admit(client: TcpStream, peer: SocketAddr, context: &Rc<ServiceContext>) {
             http::serve(client, peer, context).await;
             drop(admission);
         })),
+    }
+}
+
+/// What an HTTP client is told when its service is full.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 67\r\n\
+    Connection: close\r\n\r\n503: the virtual service has reached its limit of open connections\n";
+
+/// Closes a connection that is over the limit. Nothing waits for its client: what it has sent so far
+/// is read, so that the close is a FIN and not a RST.
+fn refuse(client: &TcpStream, mode: Mode) {
+    let mut scratch = [0; 4096];
+    // Errors mean that the client is gone or slow; either way we are done with it.
+    let _ = rustix::io::read(client, &mut scratch);
+    if mode == Mode::Http {
+        let _ = rustix::io::write(client, FULL);
     }
 }
 

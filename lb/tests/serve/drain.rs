@@ -1,0 +1,64 @@
+//! The drain: nothing new, running connections finish, the bound holds.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::testbed::{Server, config, connect, get, read_text, real_servers, until};
+
+fn start(drain: &str, server: &Server) -> lb::Lb {
+    let text = config("mode = 'tcp'", &real_servers(&[server.address])).replace("drain = '5s'", drain);
+    lb::start(lb::config::Config::parse("test.toml", &text).unwrap()).unwrap()
+}
+
+#[test]
+fn a_running_connection_finishes_while_new_ones_are_refused() {
+    let server = Server::start(|mut stream| {
+        let mut request = [0; 4];
+        while stream.read_exact(&mut request).is_ok() {
+            stream.write_all(&request).unwrap();
+        }
+    });
+    let lb = start("drain = '10s'", &server);
+    let (address, admin) = (lb.addresses()[0], lb.admin().unwrap());
+    let mut client = connect(address);
+    client.write_all(b"ping").unwrap();
+    assert_eq!(read_text(&mut client, 4), "ping");
+    lb.drain();
+    until("the listener is closed", || TcpStream::connect(address).is_err());
+    assert_eq!(get(admin, "/health"), (503, "draining\n".to_owned()));
+    client.write_all(b"pong").unwrap();
+    assert_eq!(read_text(&mut client, 4), "pong");
+    let waiting = std::thread::spawn(move || lb.wait());
+    assert!(!waiting.is_finished(), "a connection is still open");
+    drop(client);
+    let ending = Instant::now();
+    waiting.join().unwrap();
+    assert!(ending.elapsed() < Duration::from_secs(5), "the drain waited for its bound: {:?}", ending.elapsed());
+}
+
+#[test]
+fn a_connection_that_does_not_end_is_closed_at_the_bound() {
+    const BOUND: Duration = Duration::from_millis(300);
+    let server = Server::named("a");
+    let lb = start("drain = '300ms'", &server);
+    let mut client = connect(lb.addresses()[0]);
+    assert_eq!(read_text(&mut client, 1), "a");
+    let began = Instant::now();
+    lb.drain();
+    lb.wait();
+    assert!(began.elapsed() >= BOUND, "closed after {:?}", began.elapsed());
+    assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
+}
+
+#[test]
+fn dropping_it_closes_everything_at_once() {
+    let server = Server::named("a");
+    let lb = start("drain = '60s'", &server);
+    let address = lb.addresses()[0];
+    let mut client = connect(address);
+    assert_eq!(read_text(&mut client, 1), "a");
+    drop(lb);
+    assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
+    assert!(TcpStream::connect(address).is_err());
+}
