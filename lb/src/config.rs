@@ -256,3 +256,6 @@ impl Default for Timeouts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,6 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::thread::{Builder, JoinHandle};
 
 use tokio::runtime::LocalOptions;
@@ -89,15 +88,7 @@ pub fn start(config: Config) -> Result<Lb, StartError> {
     let admin = config.admin.map(listen_admin).transpose()?;
     let (log, writer) = config.log.as_ref().map(open_log).transpose()?.unzip();
     let groups = config.groups.iter().map(|group| Arc::new(SharedGroup::new(Arc::clone(group), workers))).collect();
-    let shared = Arc::new(Shared {
-        services,
-        groups,
-        drain: config.drain,
-        workers,
-        log,
-        shortage_logged_ns: AtomicU64::new(0),
-        shortages: AtomicU64::new(0),
-    });
+    let shared = Arc::new(Shared { services, groups, drain: config.drain, workers, log, shortage: Arc::default() });
     let mut lb = Lb {
         addresses: shared.services.iter().map(|service| service.address).collect(),
         admin: admin.as_ref().map(|(_, address)| *address),

@@ -6,6 +6,7 @@
 pub(crate) mod buffers;
 pub(crate) mod connect;
 pub(crate) mod http;
+pub(crate) mod shortage;
 pub(crate) mod socket;
 pub(crate) mod tcp;
 
@@ -22,6 +23,7 @@ use crate::counters::ServiceCounters;
 use crate::group::WorkerGroup;
 use crate::operate::access_log::AccessLog;
 use buffers::BufferStock;
+use shortage::Shortage;
 
 /// A virtual service as all threads see it.
 #[derive(Debug)]
@@ -56,6 +58,7 @@ pub(crate) struct ServiceContext {
     /// The access log, if there is one; an entry is recorded per TCP connection and per HTTP request.
     pub(crate) log: Option<AccessLog>,
     pub(crate) shared: Arc<SharedService>,
+    pub(crate) shortage: Arc<Shortage>,
     pub(crate) worker: usize,
 }
 

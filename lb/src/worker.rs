@@ -8,7 +8,6 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -21,6 +20,7 @@ use crate::group::{SharedGroup, WorkerGroup};
 use crate::operate::access_log::AccessLog;
 use crate::service::buffers::BufferStock;
 use crate::service::connect::is_local;
+use crate::service::shortage::Shortage;
 use crate::service::{Drain, ServiceContext, SharedService, http, tcp};
 
 /// Most connections taken from an accept queue before running connections get their turn.
@@ -46,10 +46,7 @@ pub(crate) struct Shared {
     pub(crate) drain: Duration,
     pub(crate) workers: usize,
     pub(crate) log: Option<AccessLog>,
-    /// When a shortage of descriptors was last logged ([`host::clock::monotonic_ns`]).
-    pub(crate) shortage_logged_ns: AtomicU64,
-    /// How often accepting had to pause.
-    pub(crate) shortages: AtomicU64,
+    pub(crate) shortage: Arc<Shortage>,
 }
 
 /// What one worker is started with.
@@ -77,7 +74,7 @@ impl Worker {
         let mut accepting = Vec::new();
         for (context, listener) in self.contexts(&drain).into_iter().zip(std::mem::take(&mut self.listeners)) {
             let listener = TcpListener::from_std(listener)?;
-            accepting.push(tokio::task::spawn_local(accept(listener, context, Arc::clone(&self.shared))));
+            accepting.push(tokio::task::spawn_local(accept(listener, context)));
         }
         // A closed channel means that the owner is gone, which ends everything too.
         let draining = self.phase.wait_for(|phase| *phase != Phase::Running).await.is_ok_and(|p| *p == Phase::Draining);
@@ -111,6 +108,7 @@ impl Worker {
                 buffers: Rc::clone(&buffers),
                 log: self.shared.log.clone(),
                 shared: Arc::clone(service),
+                shortage: Arc::clone(&self.shared.shortage),
                 worker: self.index,
             })
         };
@@ -120,11 +118,11 @@ impl Worker {
 
 /// Accepts until the drain begins, then takes what is left in the queue, so that nobody whose
 /// connection the kernel has already completed is reset.
-async fn accept(listener: TcpListener, context: Rc<ServiceContext>, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, context: Rc<ServiceContext>) {
     let accept_all = async {
         loop {
             for _ in 0..ACCEPT_BATCH {
-                accept_one(&listener, &context, &shared).await;
+                accept_one(&listener, &context).await;
             }
             tokio::task::yield_now().await;
         }
@@ -143,11 +141,11 @@ async fn accept(listener: TcpListener, context: Rc<ServiceContext>, shared: Arc<
     }
 }
 
-async fn accept_one(listener: &TcpListener, context: &Rc<ServiceContext>, shared: &Shared) {
+async fn accept_one(listener: &TcpListener, context: &Rc<ServiceContext>) {
     match listener.accept().await {
         Ok((client, peer)) => admit(client, peer, context),
         Err(error) if is_local(&error) => {
-            report_shortage(shared, &context.service.name, &error);
+            context.shortage.report(&context.service.name, &error);
             // A connection that ends meanwhile frees a descriptor; the waiting ones stay in the queue.
             tokio::time::sleep(EXHAUSTED_PAUSE).await;
         }
@@ -190,13 +188,14 @@ fn refuse(client: &TcpStream, mode: Mode) {
     }
 }
 
-fn report_shortage(shared: &Shared, service: &str, error: &io::Error) {
-    shared.shortages.fetch_add(1, Relaxed);
-    let now = host::clock::monotonic_ns();
-    let last = shared.shortage_logged_ns.load(Relaxed);
-    let due = last == 0 || now.saturating_sub(last) >= 1_000_000_000;
-    // Whoever wins the exchange logs, so that it happens once a second over all workers.
-    if due && shared.shortage_logged_ns.compare_exchange(last, now, Relaxed, Relaxed).is_ok() {
-        tracing::warn!(service, %error, "accepting pauses; raise the limit of open descriptors (ulimit -n)");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_of_a_full_service_is_as_long_as_it_says() {
+        let text = std::str::from_utf8(FULL).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{text}");
     }
 }

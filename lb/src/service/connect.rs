@@ -82,7 +82,10 @@ async fn connect_once(context: &ServiceContext, lease: &Lease) -> Result<TcpStre
             lease.connect_ok();
             Ok(stream)
         }
-        Ok(Err(source)) if is_local(&source) => Err(ConnectError::Local { source }),
+        Ok(Err(source)) if is_local(&source) => {
+            context.shortage.report(&context.service.name, &source);
+            Err(ConnectError::Local { source })
+        }
         Ok(Err(source)) => {
             lease.connect_failed();
             Err(ConnectError::Failed { server: server(), source })

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::testbed::{Server, config, connect, read_text, real_servers, until};
+use crate::testbed::{Server, ask, config, connect, read_text, real_servers, until};
 
 /// A file in the temporary folder that is removed at the end.
 struct File(PathBuf);
@@ -40,14 +40,13 @@ struct Running {
 
 impl Running {
     fn start(file: &File) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_lb"))
-            .arg("-c")
-            .arg(&file.0)
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .env_remove("RUST_LOG")
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lb"));
+        command.arg("-c").arg(&file.0);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).env_remove("RUST_LOG").spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let line = lines.find_map(|line| line.ok().filter(|line| line.contains("virtual service listens")));
         // Reads on to the end, so that the program never waits for a full pipe.
@@ -141,4 +140,19 @@ fn sigterm_drains_and_exits_0_and_a_second_signal_ends_at_once() {
     running.signal(rustix::process::Signal::INT);
     until("it ends at once", || running.child.try_wait().unwrap().is_some());
     assert_eq!(running.child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn running_out_of_descriptors_refuses_some_and_recovers() {
+    let server = Server::named("a");
+    let file = File::new("descriptors", &config("mode = 'tcp'", &real_servers(&[server.address])));
+    let mut command = Command::new("sh");
+    command.arg("-c").arg("ulimit -n 48; exec \"$0\" -c \"$1\"").arg(env!("CARGO_BIN_EXE_lb")).arg(&file.0);
+    let mut running = Running::spawn(command);
+    // Two descriptors per connection: this is more than there are.
+    let held: Vec<_> = (0..60).map(|_| connect(running.address)).collect();
+    until("the held connections reach the server", || server.accepted() >= 10);
+    assert!(running.child.try_wait().unwrap().is_none(), "it is still there");
+    drop(held);
+    until("it serves again", || ask(running.address) == "a");
 }

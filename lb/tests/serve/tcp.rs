@@ -208,3 +208,27 @@ fn a_silent_connection_ends_at_the_idle_timeout_and_not_before() {
     assert!(silent.elapsed() >= IDLE, "ended after {:?}", silent.elapsed());
     assert_eq!(metric(&lb, "lb_service_timeouts_total{service=\"web\"}"), 1.0);
 }
+
+#[test]
+fn a_service_on_ipv6_reaches_servers_on_ipv4() {
+    let server = Server::named("a");
+    let text = crate::testbed::config("mode = 'tcp'", &real_servers(&[server.address])).replacen(
+        "name = 'web'\nlisten = '127.0.0.1:0'",
+        "name = 'web'\nlisten = '[::1]:0'",
+        1,
+    );
+    let lb = lb::start(lb::config::Config::parse("test.toml", &text).unwrap()).unwrap();
+    assert!(lb.addresses()[0].is_ipv6());
+    assert_eq!(ask(lb.addresses()[0]), "a");
+}
+
+#[test]
+fn a_core_that_does_not_exist_is_a_warning_and_the_worker_runs() {
+    let server = Server::named("a");
+    let text = crate::testbed::config("mode = 'tcp'", &real_servers(&[server.address]))
+        .replace("workers = 1", "cores = [4095]\nworkers = 1");
+    let lb = lb::start(lb::config::Config::parse("test.toml", &text).unwrap()).unwrap();
+    let pinned = lb.warnings().into_iter().find(|warning| warning.contains("could not be pinned to core 4095"));
+    assert!(pinned.is_some(), "{:?}", lb.warnings());
+    assert_eq!(ask(lb.addresses()[0]), "a");
+}

@@ -58,9 +58,13 @@ fn head(out: &mut String, name: &str, kind: &str, help: &str) {
 fn process(out: &mut String, shared: &Shared) {
     head(out, "lb_process_workers", "gauge", "Worker threads.");
     let _ = writeln!(out, "lb_process_workers {}", shared.workers);
-    head(out, "lb_process_accept_pauses_total", "counter", "Pauses of accepting because descriptors ran out.");
-    let _ =
-        writeln!(out, "lb_process_accept_pauses_total {}", shared.shortages.load(std::sync::atomic::Ordering::Relaxed));
+    head(
+        out,
+        "lb_process_shortages_total",
+        "counter",
+        "Accepts and connects that failed for want of descriptors or ports.",
+    );
+    let _ = writeln!(out, "lb_process_shortages_total {}", shared.shortage.count());
     if let Some(log) = &shared.log {
         head(
             out,
