@@ -257,18 +257,38 @@ fn listen_all(config: &Config, workers: usize) -> Result<(Vec<Arc<SharedService>
 
 fn listen(service: &VirtualService, workers: usize) -> io::Result<Vec<TcpListener>> {
     if workers == 1 {
-        return Ok(vec![host::socket::listen(service.listen, false)?]);
+        return Ok(vec![listen_without_delay(service.listen, false)?]);
     }
     // A shared port would be shared with another load balancer of the same user as well, silently:
     // first see whether it is free for us alone.
     if service.listen.port() != 0 {
         drop(host::socket::listen(service.listen, false)?);
     }
-    let first = host::socket::listen(service.listen, true)?;
+    let first = listen_without_delay(service.listen, true)?;
     let address = first.local_addr()?;
     let mut listeners = vec![first];
     while listeners.len() < workers {
-        listeners.push(host::socket::listen(address, true)?);
+        listeners.push(listen_without_delay(address, true)?);
     }
     Ok(listeners)
+}
+
+/// Accepted connections inherit `TCP_NODELAY` from their listener, which saves a system call for each.
+fn listen_without_delay(address: SocketAddr, shared_port: bool) -> io::Result<TcpListener> {
+    let listener = host::socket::listen(address, shared_port)?;
+    socket2::SockRef::from(&listener).set_tcp_nodelay(true)?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_connections_send_without_delay() {
+        let listener = listen_without_delay("127.0.0.1:0".parse().unwrap(), false).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        // The connection was complete before `connect` returned.
+        assert!(listener.accept().unwrap().0.nodelay().unwrap());
+    }
 }

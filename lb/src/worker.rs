@@ -25,6 +25,8 @@ use crate::service::{Drain, ServiceContext, SharedService, http, tcp};
 
 /// Most connections taken from an accept queue before running connections get their turn.
 const ACCEPT_BATCH: u32 = 64;
+/// Beat of [`keep_timers_quiet`]; shorter than the usual timeouts.
+const TIMER_BEAT: Duration = Duration::from_millis(250);
 /// How long accepting pauses when descriptors or memory have run out.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
@@ -71,6 +73,7 @@ impl Worker {
 
     async fn serve(mut self) -> io::Result<()> {
         let drain = Drain::default();
+        tokio::task::spawn_local(keep_timers_quiet());
         let mut accepting = Vec::new();
         for (context, listener) in self.contexts(&drain).into_iter().zip(std::mem::take(&mut self.listeners)) {
             let listener = TcpListener::from_std(listener)?;
@@ -116,6 +119,16 @@ impl Worker {
     }
 }
 
+/// Ticks for ever, so that there always is a timer due soon. tokio wakes its own event loop, by a
+/// write to an eventfd, for each timer that is due before all others; behind this one, a connection's
+/// timeouts never are, which saves that system call per connection.
+async fn keep_timers_quiet() {
+    let mut beat = tokio::time::interval(TIMER_BEAT);
+    loop {
+        beat.tick().await;
+    }
+}
+
 /// Accepts until the drain begins, then takes what is left in the queue, so that nobody whose
 /// connection the kernel has already completed is reset.
 async fn accept(listener: TcpListener, context: Rc<ServiceContext>) {
@@ -157,8 +170,6 @@ async fn accept_one(listener: &TcpListener, context: &Rc<ServiceContext>) {
 /// Starts the data path of one accepted connection, or closes it when the service is full.
 fn admit(client: TcpStream, peer: SocketAddr, context: &Rc<ServiceContext>) {
     let Some(admission) = context.admit() else { return refuse(&client, context.service.mode) };
-    // Fails only on a connection that is already gone, which the first read will show.
-    let _ = client.set_nodelay(true);
     let context = Rc::clone(context);
     // Two tasks of different size, so that a TCP connection does not pay for the state of an HTTP one.
     match context.service.mode {

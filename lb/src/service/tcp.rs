@@ -89,13 +89,13 @@ async fn relay(
     let idle_after = context.service.timeouts.tunnel;
     let mut timer = pin!(sleep(idle_after));
     let end = std::future::poll_fn(|cx| {
-        let up_ended = match up.poll(cx, &context.buffers) {
+        let up_ended = match up.poll(cx, &context.buffers, down.has_ended()) {
             Poll::Ready(Ok(())) => true,
             Poll::Ready(Err(Broken::From)) => return Poll::Ready(End::ClientReset),
             Poll::Ready(Err(Broken::To)) => return Poll::Ready(End::ServerReset),
             Poll::Pending => false,
         };
-        let down_ended = match down.poll(cx, &context.buffers) {
+        let down_ended = match down.poll(cx, &context.buffers, up.has_ended()) {
             Poll::Ready(Ok(())) => true,
             Poll::Ready(Err(Broken::From)) => return Poll::Ready(End::ServerReset),
             Poll::Ready(Err(Broken::To)) => return Poll::Ready(End::ClientReset),
@@ -156,12 +156,17 @@ impl<'a> Direction<'a> {
         Self { from, to, counters, state: State::Reading, bytes: 0, last: now }
     }
 
-    /// Moves bytes until a socket would block; ready when the direction has ended.
+    fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended { .. })
+    }
+
+    /// Moves bytes until a socket would block; ready when the direction has ended. `last` says that
+    /// the other one has ended already.
     // Bounded per call: tokio's budget makes the readiness calls return pending after a while.
-    fn poll(&mut self, cx: &mut Context<'_>, stock: &Rc<BufferStock>) -> Poll<Result<(), Broken>> {
+    fn poll(&mut self, cx: &mut Context<'_>, stock: &Rc<BufferStock>, last: bool) -> Poll<Result<(), Broken>> {
         loop {
             match &mut self.state {
-                State::Reading => ready!(self.poll_fill(cx, stock)).map_err(|_| Broken::From)?,
+                State::Reading => ready!(self.poll_fill(cx, stock, last)).map_err(|_| Broken::From)?,
                 State::Writing { buffer, start, end } => {
                     *start += ready!(poll_write(self.to, cx, &buffer[*start..*end])).map_err(|_| Broken::To)?;
                     let written = start == end;
@@ -176,7 +181,7 @@ impl<'a> Direction<'a> {
     }
 
     /// Waits for bytes, takes a buffer then, and reads.
-    fn poll_fill(&mut self, cx: &mut Context<'_>, stock: &Rc<BufferStock>) -> Poll<io::Result<()>> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>, stock: &Rc<BufferStock>, last: bool) -> Poll<io::Result<()>> {
         ready!(self.from.poll_read_ready(cx))?;
         let mut buffer = stock.take();
         let end = ready!(poll_read(self.from, cx, &mut buffer))?;
@@ -185,7 +190,10 @@ impl<'a> Direction<'a> {
         self.state = if end > 0 {
             State::Writing { buffer, start: 0, end }
         } else {
-            send_fin(self.to);
+            // After the last direction both sockets are closed at once, which sends the FIN as well.
+            if !last {
+                send_fin(self.to);
+            }
             State::Ended { reset: None }
         };
         Poll::Ready(Ok(()))
