@@ -133,6 +133,8 @@ pub fn signal(pid: u32, signal: Signal) -> io::Result<()> {
 /// The kernel's reason.
 pub fn exact_timers() -> io::Result<()> {
     Ok(rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1))?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,12 +8,14 @@
 //! - [`workload`]: what one operation is, sans-I/O (pure).
 //! - [`measure`]: what a trial measured (pure).
 //! - [`verdict`]: what it means (pure).
+//! - [`testbed`]: starts, pins, samples and stops DUT and reflectors.
 
 pub mod engine;
 pub mod measure;
 pub mod scenario;
 pub mod schedule;
 pub mod search;
+pub mod testbed;
 pub mod trial;
 pub mod verdict;
 pub mod workload;

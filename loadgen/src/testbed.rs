@@ -1,0 +1,251 @@
+//! Starts, pins, samples and stops the DUT and the reflectors.
+//!
+//! Only this module starts processes. Each role is a child process of its own with a control channel
+//! at file descriptor 0: it says when it is ready, gives its ledger, and ends when the channel does, so
+//! nothing outlives the run. What the samples mean is decided elsewhere.
+//!
+//! - [`roles`]: what a child process does (the hidden subcommand `loadgen role`).
+//! - `exec`: the supervisor of a program that is not ours.
+//! - `process`, `channel`: a child and its control channel, seen from the parent.
+//! - `dut`, `template`, `reflectors`: how they are started; `cgroup`: the DUT's CPU quota.
+//! - [`placement`]: which cores; `sampler`: what they use.
+
+mod cgroup;
+mod channel;
+mod dut;
+pub mod error;
+mod exec;
+pub mod placement;
+mod process;
+mod reflectors;
+pub mod roles;
+mod sampler;
+mod template;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+pub use host::process::Signal;
+use wire::ledger::Ledger;
+
+pub use error::TestbedError;
+pub use placement::Placement;
+pub use reflectors::CONTROL_PORT_OFFSET;
+pub use roles::{RoleArgs, role_main};
+
+use crate::measure::{Role, Sample};
+use crate::scenario::Plan;
+use crate::scenario::plan::DutKind;
+use dut::StartedDut;
+use process::{Context, Launcher, RoleProcess};
+use reflectors::Reflector;
+use sampler::{Family, RoleSampler};
+
+/// How long a reflector may take to end after a stop.
+const STOP_BOUND: Duration = Duration::from_secs(2);
+
+/// How often [`Testbed::wait_idle`] asks the reflectors.
+const IDLE_TICK: Duration = Duration::from_millis(5);
+
+/// A running testbed. Dropping it without [`Testbed::stop`] kills what it started.
+pub struct Testbed {
+    // Fields are dropped in this order: the DUT before the reflectors, the launcher last.
+    dut: Option<StartedDut>,
+    reflectors: Vec<Reflector>,
+    addresses: Vec<SocketAddr>,
+    external: Option<SocketAddr>,
+    placement: Placement,
+    samplers: Vec<RoleSampler>,
+    warnings: Vec<String>,
+    _launcher: Launcher,
+}
+
+/// What came of stopping a testbed.
+#[derive(Debug, Default)]
+pub struct StopReport {
+    /// The last ledger of each reflector, or why there is none.
+    pub ledgers: Vec<Result<Ledger, String>>,
+    /// The roles that did not end by themselves in time and were killed.
+    pub killed: Vec<Role>,
+}
+
+/// Starts the reflectors, then the DUT, and waits until all of them serve. Logs and filled-in
+/// configurations go to `run_dir`; `executable` has the roles: `/proc/self/exe`, or in tests the
+/// program under test.
+///
+/// # Errors
+/// [`TestbedError`] when this host cannot run the plan's testbed; nothing is left running.
+pub fn start(plan: &Plan, run_dir: &Path, executable: &Path) -> Result<Testbed, TestbedError> {
+    let plan = &plan.testbed;
+    let placement = Placement::choose(&host::cpu::allowed_cores(), plan)?;
+    fs::create_dir_all(run_dir).map_err(|source| TestbedError::Write { path: run_dir.to_path_buf(), source })?;
+    let launcher = Launcher::start().map_err(|source| TestbedError::Spawn {
+        role: "launcher".to_owned(),
+        program: executable.to_path_buf(),
+        source,
+    })?;
+    let context = Context { launcher: &launcher, executable, run_dir };
+    let mut warnings = placement.warnings.clone();
+    let (reflectors, said) = reflectors::start(&context, plan, &placement)?;
+    warnings.extend(said);
+    let named: Vec<_> = reflectors.iter().map(|reflector| (reflector.name.clone(), reflector.address)).collect();
+    let dut = dut::start(&context, &plan.dut, &placement.dut, &named)?;
+    warnings.extend(dut.iter().flat_map(|dut| &dut.warnings).map(|warning| format!("dut: {warning}")));
+    let external = match plan.dut.kind {
+        DutKind::External { address } => Some(address),
+        _ => None,
+    };
+    let samplers = samplers(plan, &placement, &reflectors, dut.as_ref());
+    let addresses = named.into_iter().map(|(_, address)| address).collect();
+    Ok(Testbed { dut, reflectors, addresses, external, placement, samplers, warnings, _launcher: launcher })
+}
+
+/// The arguments of `loadgen role` that place a role.
+fn placed_arguments(cores: &[usize], group: Option<&Path>) -> Vec<String> {
+    let mut line = Vec::new();
+    if !cores.is_empty() {
+        let cores: Vec<_> = cores.iter().map(usize::to_string).collect();
+        line.extend(["--cores".to_owned(), cores.join(",")]);
+    }
+    if let Some(group) = group {
+        line.extend(["--group".to_owned(), group.display().to_string()]);
+    }
+    line
+}
+
+fn samplers(
+    plan: &crate::scenario::plan::TestbedPlan,
+    placement: &Placement,
+    reflectors: &[Reflector],
+    dut: Option<&StartedDut>,
+) -> Vec<RoleSampler> {
+    // The generator's descendants are the other roles.
+    let own = Family::Alone(std::process::id());
+    let mut samplers = vec![RoleSampler::new(Role::Generator, placement.generator.clone(), None, own)];
+    if let Some(dut) = dut {
+        let pid = dut.process.pid();
+        let is_foreign = matches!(plan.dut.kind, DutKind::Command { .. });
+        let family = if is_foreign { Family::Supervised(pid) } else { Family::Whole(pid) };
+        let quota = plan.dut.cpu_quota.map(wire::units::Percent::as_ratio);
+        samplers.push(RoleSampler::new(Role::Dut, placement.dut.clone(), quota, family));
+    }
+    for (number, reflector) in reflectors.iter().enumerate() {
+        if let Some(process) = &reflector.process {
+            let family = Family::Whole(process.pid());
+            let cores = placement.reflector(number);
+            samplers.push(RoleSampler::new(Role::Reflector(number), cores, None, family));
+        }
+    }
+    samplers
+}
+
+impl Testbed {
+    /// Where clients connect: the DUT, or without one the reflectors.
+    pub fn service(&self) -> Vec<SocketAddr> {
+        let dut = self.dut.as_ref().map(|dut| dut.service).or(self.external);
+        dut.map_or_else(|| self.addresses.clone(), |address| vec![address])
+    }
+
+    /// The reflectors, for a trial without the DUT; empty if there are none.
+    pub fn reflectors(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The DUT's admin access, if it has one: kind (`lb` for the reference LB) and place.
+    pub fn admin(&self) -> Option<&(String, String)> {
+        self.dut.as_ref()?.admin.as_ref()
+    }
+
+    /// Which cores the roles run on.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    /// What disturbs the measurement without preventing it.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+
+    /// The books of every reflector, in their order, or why there are none; at most 2 s for each.
+    /// `reset_peak` lets the peak of open connections start again.
+    pub fn ledgers(&mut self, reset_peak: bool) -> Vec<Result<Ledger, String>> {
+        // All are asked before the first is waited for, so that the books are of nearly one moment.
+        self.reflectors.iter_mut().for_each(|reflector| reflector.ask(reset_peak));
+        self.reflectors.iter_mut().map(Reflector::answer).collect()
+    }
+
+    /// What every role uses now. Socket drops are those of the last ledger, at most about a second old.
+    pub fn sample(&mut self) -> Sample {
+        self.reflectors.iter_mut().for_each(Reflector::refresh);
+        let drops = |role| match role {
+            Role::Reflector(number) => self.reflectors[number].last().map_or(0, |ledger| ledger.accept_queue_drops),
+            Role::Generator | Role::Dut => 0,
+        };
+        let throttled = |role| match (role, &self.dut) {
+            (Role::Dut, Some(StartedDut { group: Some(group), .. })) => group.throttled(),
+            _ => 0,
+        };
+        let at_ns = host::clock::monotonic_ns();
+        let sample = |sampler: &mut RoleSampler| sampler.sample(drops(sampler.role()), throttled(sampler.role()));
+        Sample {
+            at_ns,
+            roles: self.samplers.iter_mut().map(sample).collect(),
+            cores: host::kernel::core_ticks(),
+            memory_available_bytes: host::kernel::memory().0,
+        }
+    }
+
+    /// The roles that have ended although nobody asked them to: how, and the last lines of their logs.
+    pub fn failures(&mut self) -> Vec<(Role, String)> {
+        let text = |process: &mut RoleProcess| {
+            let how = process.failure()?;
+            Some((process.role(), format!("{how}{}", process.log())))
+        };
+        let dut = self.dut.iter_mut().map(|dut| &mut dut.process);
+        let reflectors = self.reflectors.iter_mut().filter_map(|reflector| reflector.process.as_mut());
+        dut.chain(reflectors).filter_map(text).collect()
+    }
+
+    /// Waits until no reflector has an open connection, at most `bound`.
+    pub fn wait_idle(&mut self, bound: Duration) {
+        let deadline = Instant::now() + bound;
+        loop {
+            let busy = self.ledgers(false).into_iter().flatten().any(|ledger| ledger.open_now > 0);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !busy || left.is_zero() {
+                return;
+            }
+            // No ledger is outstanding, so this only paces the questions.
+            self.reflectors.iter_mut().take(1).for_each(|first| first.pause(IDLE_TICK.min(left)));
+        }
+    }
+
+    /// Sends a signal to the DUT: the program itself, not its supervisor. A DUT that the run has not
+    /// started or that has ended gets none.
+    pub fn signal_dut(&self, signal: Signal) {
+        let sampler = self.samplers.iter().find(|sampler| sampler.role() == Role::Dut);
+        if let Some(pid) = sampler.and_then(|sampler| sampler.family().program()) {
+            // It may have ended by itself just now.
+            let _ = host::process::signal(pid, signal);
+        }
+    }
+
+    /// Takes the last ledgers, then stops the DUT, then the reflectors; each within a bound, after
+    /// which it is killed.
+    pub fn stop(mut self) -> StopReport {
+        let mut report = StopReport { ledgers: self.ledgers(false), killed: Vec::new() };
+        if let Some(dut) = &mut self.dut
+            && dut.process.stop(exec::STOP_BOUND)
+        {
+            report.killed.push(Role::Dut);
+        }
+        for process in self.reflectors.iter_mut().filter_map(|reflector| reflector.process.as_mut()) {
+            if process.stop(STOP_BOUND) {
+                report.killed.push(process.role());
+            }
+        }
+        report
+    }
+}

@@ -1,0 +1,160 @@
+//! Starts the reflectors of a run and asks them, and remote ones, for their ledgers.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use wire::control::{Command, Event};
+use wire::ledger::Ledger;
+
+use super::channel::{Channel, ChannelError};
+use super::dut::READY_BOUND;
+use super::error::TestbedError;
+use super::placement::Placement;
+use super::process::{Context, RoleProcess};
+use crate::measure::Role;
+use crate::scenario::plan::TestbedPlan;
+
+/// How long a reflector may take to send its ledger.
+const LEDGER_BOUND: Duration = Duration::from_secs(2);
+
+/// How long a remote reflector may take to accept a control connection.
+const CONNECT_BOUND: Duration = Duration::from_secs(2);
+
+/// A reflector's control port counted from its service port, for those that a run did not start.
+pub const CONTROL_PORT_OFFSET: u16 = 1;
+
+/// A reflector of the run: a child process, or somewhere else.
+pub(super) struct Reflector {
+    pub(super) name: String,
+    pub(super) address: SocketAddr,
+    /// `None` for a remote one.
+    pub(super) process: Option<RoleProcess>,
+    /// The control connection of a remote one, if it has one.
+    remote: Option<Channel>,
+    /// Ledgers asked for that have not come yet: a late one must not pass for the next.
+    outstanding: u32,
+    /// The last ledger that came.
+    last: Option<Ledger>,
+    /// Why the last order failed, for as long as none succeeds.
+    broken: Option<String>,
+}
+
+/// Starts the reflectors of a plan and connects to the remote ones; returns them with warnings.
+pub(super) fn start(
+    context: &Context<'_>,
+    plan: &TestbedPlan,
+    placement: &Placement,
+) -> Result<(Vec<Reflector>, Vec<String>), TestbedError> {
+    let mut warnings = Vec::new();
+    let mut reflectors = Vec::new();
+    for number in 0..plan.reflectors as usize {
+        let name = format!("r{number}");
+        let mut line = super::placed_arguments(&placement.reflector(number), None);
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
+        line.extend(["reflector", "--", "--instance", &name, "--listen", &listen].map(str::to_owned));
+        line.extend(plan.reflector_arguments.iter().cloned());
+        reflectors.push((name, RoleProcess::spawn(context, Role::Reflector(number), &line)?));
+    }
+    // They start side by side and are waited for afterwards.
+    let mut started = Vec::new();
+    for (name, mut process) in reflectors {
+        let ready = process.ready(READY_BOUND)?;
+        warnings.extend(ready.warnings.into_iter().map(|warning| format!("{}: {warning}", process.role().name())));
+        let Some(&address) = ready.addresses.first() else {
+            return Err(process.failed("it says that it serves no address".to_owned()));
+        };
+        started.push(Reflector::new(name, address, Some(process), None));
+    }
+    for &address in &plan.remote_reflectors {
+        let name = format!("r{}", started.len());
+        let remote = connect(address);
+        if let Err(error) = &remote {
+            warnings.push(format!("reflector {address} gives no ledger ({error}): the books cannot be compared"));
+        }
+        started.push(Reflector::new(name, address, None, remote.ok()));
+    }
+    Ok((started, warnings))
+}
+
+fn connect(address: SocketAddr) -> std::io::Result<Channel> {
+    let port = address.port().saturating_add(CONTROL_PORT_OFFSET);
+    let stream = TcpStream::connect_timeout(&SocketAddr::new(address.ip(), port), CONNECT_BOUND)?;
+    stream.set_nodelay(true)?;
+    Ok(Channel::new(stream))
+}
+
+impl Reflector {
+    fn new(name: String, address: SocketAddr, process: Option<RoleProcess>, remote: Option<Channel>) -> Self {
+        Self { name, address, process, remote, outstanding: 0, last: None, broken: None }
+    }
+
+    fn channel(&mut self) -> Option<&mut Channel> {
+        match &mut self.process {
+            Some(process) => Some(process.channel()),
+            None => self.remote.as_mut(),
+        }
+    }
+
+    /// Asks for a ledger, which [`Self::answer`] then waits for.
+    pub(super) fn ask(&mut self, reset_peak: bool) {
+        let Some(channel) = self.channel() else { return };
+        match channel.send(&Command::Ledger { reset_peak }) {
+            Ok(()) => self.outstanding += 1,
+            Err(error) => self.broken = Some(error.to_string()),
+        }
+    }
+
+    /// The answer to the last question.
+    pub(super) fn answer(&mut self) -> Result<Ledger, String> {
+        if self.channel().is_none() {
+            return Err(format!("reflector {} has no control connection", self.address));
+        }
+        if let Err(error) = self.collect(LEDGER_BOUND) {
+            return Err(format!("reflector {} sent no ledger: {error}", self.name));
+        }
+        if let Some(error) = self.broken.take() {
+            return Err(format!("reflector {} sent no ledger: {error}", self.name));
+        }
+        self.last.clone().ok_or_else(|| format!("reflector {} was not asked for a ledger", self.name))
+    }
+
+    /// Takes the ledgers that have come, and asks for the next one; never waits.
+    pub(super) fn refresh(&mut self) {
+        // What is wrong with it is found out when its ledger is needed.
+        let _ = self.collect(Duration::ZERO);
+        if self.outstanding == 0 {
+            self.ask(false);
+        }
+    }
+
+    /// Lets some time pass; less if the reflector ends meanwhile.
+    pub(super) fn pause(&mut self, time: Duration) {
+        if let Some(channel) = self.channel() {
+            let _ = super::channel::readable(channel.socket(), time);
+        }
+    }
+
+    /// The last ledger that came.
+    pub(super) fn last(&self) -> Option<&Ledger> {
+        self.last.as_ref()
+    }
+
+    fn collect(&mut self, bound: Duration) -> Result<(), String> {
+        let deadline = Instant::now() + bound;
+        while self.outstanding > 0 {
+            let Some(channel) = self.channel() else { return Ok(()) };
+            match channel.receive::<Event>(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Event::Ledger { ledger }) => {
+                    self.outstanding -= 1;
+                    self.last = Some(*ledger);
+                }
+                Ok(Event::Failed { message }) => return Err(message),
+                // A remote reflector greets every control connection with its ready line.
+                Ok(Event::Ready { .. }) => {}
+                Err(ChannelError::Late(_)) => return Err(format!("no answer within {bound:?}")),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Ok(())
+    }
+}

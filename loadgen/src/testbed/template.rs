@@ -1,0 +1,166 @@
+//! Fills in the templates and command lines of dut files.
+//!
+//! Pure. A placeholder is a lower-case word between braces, without spaces, so that the braces of the
+//! programs' own languages stay as they are; `{{word}}` is the text `{word}`. A line with `{name}` or
+//! `{address}` is repeated for each reflector; without reflectors it is left out.
+
+use std::net::SocketAddr;
+
+use super::error::TestbedError;
+
+/// What placeholders stand for. An absent value is refused like an unknown word.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Values {
+    /// `{port}`: where clients connect.
+    pub(super) port: Option<u16>,
+    /// `{admin}`: a free port for administration.
+    pub(super) admin: Option<u16>,
+    /// `{run}`: the run folder.
+    pub(super) run: Option<String>,
+    /// `{config}`: the filled-in configuration file.
+    pub(super) config: Option<String>,
+    /// `{name}` and `{address}` line by line; `{reflectors}`: all addresses, separated by commas.
+    pub(super) reflectors: Vec<(String, SocketAddr)>,
+}
+
+impl Values {
+    fn get(&self, word: &str, reflector: Option<&(String, SocketAddr)>) -> Option<String> {
+        match word {
+            "port" => self.port.map(|port| port.to_string()),
+            "admin" => self.admin.map(|port| port.to_string()),
+            "run" => self.run.clone(),
+            "config" => self.config.clone(),
+            "reflectors" => {
+                let addresses: Vec<_> = self.reflectors.iter().map(|(_, address)| address.to_string()).collect();
+                Some(addresses.join(","))
+            }
+            "name" => reflector.map(|(name, _)| name.clone()),
+            "address" => reflector.map(|(_, address)| address.to_string()),
+            _ => None,
+        }
+    }
+
+    fn known(&self, is_template: bool) -> String {
+        let per_reflector = if is_template { &["name", "address"][..] } else { &[] };
+        let words = ["port", "admin", "run", "config", "reflectors"];
+        let known = words.iter().filter(|word| self.get(word, None).is_some()).chain(per_reflector);
+        known.map(|word| format!("{{{word}}}")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Fills in a configuration template; `place` is its file name, for messages.
+pub(super) fn render(place: &str, text: &str, values: &Values) -> Result<String, TestbedError> {
+    let mut rendered = String::with_capacity(text.len());
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        let refused = |found| TestbedError::Placeholder {
+            place: format!("{place}:{}", number + 1),
+            found,
+            known: values.known(true),
+        };
+        let words = placeholders(line);
+        let is_repeated = words.iter().any(|word| matches!(word.as_str(), "name" | "address"));
+        if is_repeated {
+            for reflector in &values.reflectors {
+                rendered.push_str(&fill_line(line, |word| values.get(word, Some(reflector))).map_err(refused)?);
+                if !line.ends_with('\n') {
+                    rendered.push('\n');
+                }
+            }
+        } else {
+            rendered.push_str(&fill_line(line, |word| values.get(word, None)).map_err(refused)?);
+        }
+    }
+    Ok(rendered)
+}
+
+/// Fills in one value of a dut file; `key` names it in messages.
+pub(super) fn fill(key: &str, text: &str, values: &Values) -> Result<String, TestbedError> {
+    let refused = |found| TestbedError::Placeholder { place: key.to_owned(), found, known: values.known(false) };
+    fill_line(text, |word| values.get(word, None)).map_err(refused)
+}
+
+/// Whether a text has a placeholder of this name.
+pub(super) fn uses(text: &str, word: &str) -> bool {
+    placeholders(text).iter().any(|found| found == word)
+}
+
+fn placeholders(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let kept = fill_line(line, |word| {
+        words.push(word.to_owned());
+        Some(String::new())
+    });
+    debug_assert!(kept.is_ok(), "every word is given a value");
+    words
+}
+
+/// Replaces each placeholder of a line, or returns the first one without a value.
+fn fill_line(line: &str, mut value: impl FnMut(&str) -> Option<String>) -> Result<String, String> {
+    let mut filled = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(open) = rest.find('{') {
+        filled.push_str(&rest[..open]);
+        rest = &rest[open..];
+        if let Some((word, after)) = rest.strip_prefix('{').and_then(braced_word).filter(|(_, a)| a.starts_with('}')) {
+            filled.push_str(&format!("{{{word}}}"));
+            rest = &after[1..];
+        } else if let Some((word, after)) = braced_word(rest) {
+            filled.push_str(&value(word).ok_or_else(|| word.to_owned())?);
+            rest = after;
+        } else {
+            filled.push('{');
+            rest = &rest[1..];
+        }
+    }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
+/// The word of a text that begins with `{word}`, and what follows.
+fn braced_word(text: &str) -> Option<(&str, &str)> {
+    let (word, after) = text.strip_prefix('{')?.split_once('}')?;
+    let is_word = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    is_word.then_some((word, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values() -> Values {
+        let reflector = |name: &str, address: &str| (name.to_owned(), address.parse().unwrap());
+        Values {
+            port: Some(8080),
+            run: Some("/tmp/run".to_owned()),
+            reflectors: vec![reflector("r0", "127.0.0.1:4000"), reflector("r1", "[::1]:4001")],
+            ..Values::default()
+        }
+    }
+
+    #[test]
+    fn a_line_that_names_a_reflector_is_repeated_for_each() {
+        let template = "bind :{port}\n  server {name} {address} check\nend";
+        let text = render("x.cfg", template, &values()).unwrap();
+        assert_eq!(text, "bind :8080\n  server r0 127.0.0.1:4000 check\n  server r1 [::1]:4001 check\nend");
+        assert_eq!(fill("start", "--to={reflectors}", &values()).unwrap(), "--to=127.0.0.1:4000,[::1]:4001");
+    }
+
+    #[test]
+    fn braces_of_other_languages_stay() {
+        for kept in
+            ["server { listen 1; }", "acl a { path /x }", "%{+Q}o {}", "${PORT} \\d{3}", "{ \"a\":{\"b\":1}}", "{"]
+        {
+            assert_eq!(render("x", kept, &values()).unwrap(), kept);
+        }
+        assert_eq!(fill("x", "{{port}} {{}}", &values()).unwrap(), "{port} {{}}");
+    }
+
+    #[test]
+    fn unknown_placeholders_are_refused_with_file_line_and_what_is_known() {
+        let error = render("x.cfg", "a\nb {prot}\n", &values()).unwrap_err().to_string();
+        assert!(error.contains("x.cfg:2") && error.contains("{prot}") && error.contains("{port}, {run}"), "{error}");
+        // Not chosen in this run: refused as well, instead of an empty text in a configuration.
+        assert!(render("x.cfg", "{admin}", &values()).is_err());
+        assert!(fill("start", "{name}", &values()).is_err());
+    }
+}
