@@ -9,13 +9,17 @@
 //! - `process`, `channel`: a child and its control channel, seen from the parent.
 //! - `dut`, `template`, `reflectors`: how they are started; `cgroup`: the DUT's CPU quota.
 //! - [`placement`]: which cores; `sampler`: what they use.
+//! - [`ports`]: whether a plan has enough local ports; [`mod@doctor`], [`mod@environment`]: the host.
 
 mod cgroup;
 mod channel;
+pub mod doctor;
 mod dut;
+pub mod environment;
 pub mod error;
 mod exec;
 pub mod placement;
+pub mod ports;
 mod process;
 mod reflectors;
 pub mod roles;
@@ -30,8 +34,11 @@ use std::time::{Duration, Instant};
 pub use host::process::Signal;
 use wire::ledger::Ledger;
 
+pub use doctor::{Finding, doctor};
+pub use environment::{Environment, environment};
 pub use error::TestbedError;
 pub use placement::Placement;
+pub use ports::{PortBudget, PortDemand, PortSysctls, port_budget};
 pub use reflectors::CONTROL_PORT_OFFSET;
 pub use roles::{RoleArgs, role_main};
 

@@ -99,6 +99,13 @@ pub(super) fn leave(folder: &Path) {
     let _ = fs::remove_dir(folder);
 }
 
+/// The folder below which groups can be made, or why there is none; nothing is tried out.
+pub(super) fn writable_parent() -> Result<String, String> {
+    let hierarchy = Hierarchy::find().ok_or_else(|| "no cpu controller is mounted".to_owned())?;
+    let parent = hierarchy.parent.display().to_string();
+    if super::doctor::is_writable(&hierarchy.parent) { Ok(parent) } else { Err(format!("{parent} cannot be written")) }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
     One,
