@@ -1,5 +1,179 @@
 //! Scenario and DUT files to a validated [`Plan`].
+//!
+//! [`load`] reads files and is the only function here that touches the disk; [`parse`] is the same
+//! with the files handed in. What comes out needs no further check: contradictions, words of later
+//! versions and addresses that nobody allowed are refused here, each with file, line, key, what was
+//! found and what is allowed.
 
+use std::io;
+use std::path::Path;
+
+use schemars::schema_for;
+use wire::document::Document;
+
+mod dut;
+mod error;
+mod expect;
+mod file;
+mod label;
+mod load;
+mod method;
+mod overrides;
 pub mod plan;
+mod profile;
+mod quick;
+mod target;
+mod testbed;
+#[cfg(test)]
+mod tests;
+mod text;
+mod words;
+mod workload;
 
+pub use error::ScenarioError;
+pub use label::{Compliance, compliance};
+pub use overrides::Overrides;
 pub use plan::Plan;
+pub use quick::{QuickOptions, quick};
+pub use text::{plan_text, summary};
+
+use error::Origin;
+use file::ScenarioFile;
+use method::{Method, MethodInput};
+use plan::{Profile, SearchPlan};
+use testbed::TestbedInput;
+
+/// Longest scenario, DUT file or template in bytes; a longer one is a mistake.
+pub const FILE_MAX: u64 = 1 << 20;
+/// Longest name of a scenario in characters: it becomes a folder.
+const NAME_MAX: usize = 64;
+
+/// Reads a scenario and every file it names from the disk.
+///
+/// # Errors
+/// [`ScenarioError`] when a file cannot be read, or says what cannot be run.
+pub fn load(path: &Path, overrides: &Overrides) -> Result<Plan, ScenarioError> {
+    let text = read_file(path).map_err(|source| {
+        let hint = if source.kind() == io::ErrorKind::NotFound {
+            "; expected a scenario such as scenarios/cps.toml"
+        } else {
+            ""
+        };
+        ScenarioError::Unreadable { path: path.to_owned(), hint: hint.to_owned(), source }
+    })?;
+    parse(&path.display().to_string(), &text, &read_file, overrides)
+}
+
+/// The same with the text handed in; `resolve` gives the files it names.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(
+    name: &str,
+    text: &str,
+    resolve: &dyn Fn(&Path) -> io::Result<String>,
+    overrides: &Overrides,
+) -> Result<Plan, ScenarioError> {
+    let document = Document::new(name, text);
+    let (file, set) = overrides::apply(&document, &overrides.set)?;
+    let origin = Origin::new(document, set);
+    resolve_plan(&file, &origin, resolve, overrides)
+}
+
+/// Reads and checks a DUT file and the template it names.
+///
+/// # Errors
+/// As [`load`].
+pub fn check_dut_file(path: &Path) -> Result<plan::Dut, ScenarioError> {
+    dut::read(path, "", &read_file)
+}
+
+/// Whether a TOML text is a DUT file rather than a scenario: `loadgen check` takes both.
+pub fn is_dut_file(text: &str) -> bool {
+    text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("kind") && !table.contains_key("scenario"))
+}
+
+/// The JSON schema of scenario files, for editors; that of DUT files stands in its `$defs` as `Dut`.
+pub fn schema() -> serde_json::Value {
+    let mut schema = schema_for!(ScenarioFile).to_value();
+    schema["title"] = "Nadare scenario".into();
+    let mut dut = schema_for!(file::DutFile).to_value();
+    // Definitions of an inner schema belong to the whole document, where its references look.
+    let inner = dut.as_object_mut().and_then(|dut| dut.remove("$defs"));
+    for (name, definition) in inner.as_ref().and_then(|inner| inner.as_object()).into_iter().flatten() {
+        schema["$defs"][name] = definition.clone();
+    }
+    schema["$defs"]["Dut"] = dut;
+    schema
+}
+
+fn read_file(path: &Path) -> io::Result<String> {
+    if std::fs::metadata(path)?.len() > FILE_MAX {
+        return Err(io::Error::other(format!("longer than {FILE_MAX} bytes")));
+    }
+    std::fs::read_to_string(path)
+}
+
+fn resolve_plan(
+    file: &ScenarioFile,
+    origin: &Origin,
+    resolve: &dyn Fn(&Path) -> io::Result<String>,
+    overrides: &Overrides,
+) -> Result<Plan, ScenarioError> {
+    let profile = profile_of(file, origin)?;
+    let defaults = profile.defaults();
+    let unit = load::unit(&file.load, origin)?;
+    let method = Method::of(&file.search, origin)?;
+    let folder = Path::new(origin.document().name()).parent().unwrap_or_else(|| Path::new(""));
+    let (testbed, url_path) = TestbedInput { file, overrides, folder, origin, resolve }.plan()?;
+    let mut workload_file = file.workload.clone();
+    if let Some(path) = overrides.path.clone().or(url_path) {
+        workload_file.request = Some(path);
+    }
+    let workload = workload::resolve(&workload_file, unit, &testbed, origin)?;
+    let sustain = if method == Method::Climb { defaults.search_sustain } else { defaults.sustain };
+    let load = load::resolve(&file.load, unit, sustain, &defaults, origin)?;
+    let expect = expect::resolve(&file.expect, &load, origin)?;
+    let has_ceiling = testbed.reflectors > 0 || !testbed.remote_reflectors.is_empty();
+    let input = MethodInput {
+        file: &file.search,
+        method,
+        load: &load,
+        expect: &expect,
+        has_ceiling,
+        defaults: &defaults,
+        origin,
+    };
+    let search: SearchPlan = input.plan()?;
+    expect::require_reachable(&expect, &load, &search, origin)?;
+    Ok(Plan {
+        name: name_of(file, origin)?,
+        question: file.scenario.question.clone().unwrap_or_default(),
+        seed: file.scenario.seed.unwrap_or(1),
+        profile,
+        scenario_text: origin.document().text().to_owned(),
+        testbed,
+        workload,
+        load,
+        search,
+        expect,
+    })
+}
+
+fn profile_of(file: &ScenarioFile, origin: &Origin) -> Result<Profile, ScenarioError> {
+    let built = [("rfc", Profile::Rfc), ("standard", Profile::Standard), ("ci", Profile::Ci)];
+    let word = file.scenario.profile.as_deref().unwrap_or("standard");
+    origin.choose("scenario.profile", word, &built, &[])
+}
+
+/// The name becomes a folder under `reports/`, so it may not lead anywhere else.
+fn name_of(file: &ScenarioFile, origin: &Origin) -> Result<String, ScenarioError> {
+    let stem = Path::new(origin.document().name()).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let name = file.scenario.name.clone().or(stem).unwrap_or_default();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > NAME_MAX || name.starts_with('.') || !name.chars().all(plain) {
+        let message = format!("{name:?} cannot name a folder; expected up to {NAME_MAX} of a-z, A-Z, 0-9, -, _ and .");
+        return Err(origin.error("scenario.name", message));
+    }
+    Ok(name)
+}

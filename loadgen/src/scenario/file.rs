@@ -1,0 +1,305 @@
+//! `*.toml` scenario and DUT files as written: every key optional, nothing judged yet.
+//!
+//! Only [`super`] sees these types; everybody else gets a [`super::Plan`]. The same types give the
+//! JSON schema for editors and the resolved scenario of a run folder, so the three cannot drift
+//! apart. Words such as `kind` stay text here, because a word of a later version deserves a better
+//! answer than "unknown variant".
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use wire::units::{Percent, Rate, Span};
+
+use super::words::{CoresFile, ExpectText, PatternFile, StartFile, schema};
+
+/// One question for a load balancer.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ScenarioFile {
+    /// What is asked.
+    pub(super) scenario: HeadFile,
+    /// Who takes part and where.
+    pub(super) testbed: TestbedFile,
+    /// Where connections come from.
+    pub(super) clients: ClientsFile,
+    /// What one operation is.
+    pub(super) workload: WorkloadFile,
+    /// How much load, and when.
+    pub(super) load: LoadFile,
+    /// Which trials answer the question.
+    pub(super) search: SearchFile,
+    /// What the answer is compared with.
+    pub(super) expect: ExpectFile,
+}
+
+/// `[scenario]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HeadFile {
+    /// Short name, also of the folder under reports/; the file's stem if left out.
+    pub(super) name: Option<String>,
+    /// The question in words.
+    pub(super) question: Option<String>,
+    /// Fixes arrivals, payloads and tuples; 1 if left out.
+    pub(super) seed: Option<u64>,
+    /// Which defaults fill what the file leaves out; standard if left out.
+    #[schemars(extend("enum" = ["rfc", "standard", "ci"]))]
+    pub(super) profile: Option<String>,
+}
+
+/// `[testbed]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TestbedFile {
+    /// Where the testbed's addresses live.
+    #[schemars(extend("enum" = ["loopback", "external"]))]
+    pub(super) network: Option<String>,
+    /// DUT file (beside the scenario), "none", or the address of a DUT that is already there.
+    pub(super) dut: Option<String>,
+    /// Reflectors that the run starts.
+    pub(super) reflectors: Option<u32>,
+    /// Extra arguments for the reflectors, as the reflector's command line takes them.
+    pub(super) reflector_arguments: Option<Vec<String>>,
+    /// Cores of the generator's workers, one worker each; placed automatically if left out.
+    pub(super) generator_cores: Option<Vec<usize>>,
+    /// Public networks that may be loaded: "203.0.113.0/24".
+    pub(super) allow_targets: Option<Vec<String>>,
+}
+
+/// `[clients]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ClientsFile {
+    /// Networks or addresses that connections come from: "127.0.1.0/24"; the kernel's choice if left out.
+    pub(super) source_networks: Option<Vec<String>>,
+}
+
+/// `[workload]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WorkloadFile {
+    /// The protocol.
+    #[schemars(extend("enum" = ["tcp", "http"]))]
+    pub(super) kind: Option<String>,
+    /// Path and query: "/?s=1k" asks a reflector for 1,024 bytes.
+    pub(super) request: Option<String>,
+    /// Host header; the service's address if left out.
+    pub(super) host: Option<String>,
+    /// Further request headers.
+    pub(super) headers: Option<BTreeMap<String, String>>,
+    /// Expected status; 200 if left out.
+    #[schemars(range(min = 200, max = 599))]
+    pub(super) status: Option<u16>,
+    /// Requests on one connection; 1 for connections/s, as many as it carries for transactions.
+    #[schemars(range(min = 1))]
+    pub(super) requests_per_connection: Option<u32>,
+    /// Who closes and how.
+    #[schemars(extend("enum" = ["client-fin", "server-fin", "client-rst"]))]
+    pub(super) close: Option<String>,
+}
+
+/// `[load]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LoadFile {
+    /// What is counted.
+    #[schemars(extend("enum" = ["connections/s", "connections", "transactions/s", "transactions"]))]
+    pub(super) unit: Option<String>,
+    /// Operations per second, for units with /s and method fixed or stair: "5k/s".
+    #[schemars(schema_with = "schema::rate")]
+    pub(super) rate: Option<Rate>,
+    /// Operations or connections at once, for units without /s and method fixed or stair.
+    #[schemars(range(min = 1))]
+    pub(super) count: Option<u32>,
+    /// Arrivals of an open loop.
+    #[schemars(extend("enum" = ["even", "poisson"]))]
+    pub(super) arrivals: Option<String>,
+    /// "flat", or a table: { shape = "ramp", from = "10%" }, { shape = "stair", steps = 5 }.
+    pub(super) pattern: Option<PatternFile>,
+    /// Lengths of the phases of a trial.
+    pub(super) phases: Option<PhasesFile>,
+    /// Operations or connections at once per worker.
+    #[schemars(range(min = 1))]
+    pub(super) slots: Option<u32>,
+    /// How late a due operation may start before it is given up; 5s if left out.
+    #[schemars(schema_with = "schema::span")]
+    pub(super) max_lag: Option<Span>,
+    /// Limit of the handshake; 3s if left out.
+    #[schemars(schema_with = "schema::span")]
+    pub(super) connect_timeout: Option<Span>,
+    /// Limit of one response; 10s if left out.
+    #[schemars(schema_with = "schema::span")]
+    pub(super) response_timeout: Option<Span>,
+    /// How long operations under way may finish after the load ended; 1s if left out.
+    #[schemars(schema_with = "schema::span")]
+    pub(super) drain: Option<Span>,
+    /// New connections per second while held connections are opened; 2k/s if left out.
+    #[schemars(schema_with = "schema::rate")]
+    pub(super) open_rate: Option<Rate>,
+    /// Pause between two transactions on a held connection; the length of sustain if left out.
+    #[schemars(schema_with = "schema::span")]
+    pub(super) hold_interval: Option<Span>,
+}
+
+/// `load.phases`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PhasesFile {
+    /// Once per run, before the first trial: no load.
+    #[schemars(schema_with = "schema::span")]
+    pub(super) init: Option<Span>,
+    /// Load rises; not measured.
+    #[schemars(schema_with = "schema::span")]
+    pub(super) ramp_up: Option<Span>,
+    /// The measured phase.
+    #[schemars(schema_with = "schema::span")]
+    pub(super) sustain: Option<Span>,
+    /// Load falls; not measured.
+    #[schemars(schema_with = "schema::span")]
+    pub(super) ramp_down: Option<Span>,
+}
+
+/// `[search]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SearchFile {
+    /// fixed if left out.
+    #[schemars(extend("enum" = ["fixed", "stair", "climb"]))]
+    pub(super) method: Option<String>,
+    /// First load of a climb: "10%" of the ceiling found without the DUT, or the load itself.
+    pub(super) start: Option<StartFile>,
+    /// Factor between two loads of a climb while they pass.
+    #[schemars(range(max = 10))]
+    pub(super) factor: Option<f64>,
+    /// Relative distance at which pass and fail count as one.
+    #[schemars(schema_with = "schema::percent")]
+    pub(super) width: Option<Percent>,
+    /// Length of the confirming trial's sustain.
+    #[schemars(schema_with = "schema::span")]
+    pub(super) final_sustain: Option<Span>,
+    /// Highest load tried.
+    #[schemars(schema_with = "schema::rate")]
+    pub(super) max: Option<Rate>,
+    /// Wall time after which only the confirming trial may begin.
+    #[schemars(schema_with = "schema::span")]
+    pub(super) budget: Option<Span>,
+    /// How often the whole search is done; the lowest answer counts.
+    #[schemars(range(min = 1, max = 100))]
+    pub(super) repeats: Option<u32>,
+    /// Steps of a stair.
+    #[schemars(range(min = 2, max = 100))]
+    pub(super) steps: Option<u32>,
+}
+
+/// `[expect]`: each value a comparison, such as ">= 1000".
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ExpectFile {
+    /// Connections per second: ">= 1000".
+    pub(super) cps: Option<ExpectText>,
+    /// Transactions per second: ">= 5k".
+    pub(super) tps: Option<ExpectText>,
+    /// Concurrent connections: ">= 5000".
+    pub(super) cc: Option<ExpectText>,
+    /// Failed share of the operations: "< 0.001%".
+    pub(super) failed: Option<ExpectText>,
+    /// Due to last body byte, median: "< 10ms".
+    pub(super) response_time_p50: Option<ExpectText>,
+    /// The same, 90th percentile.
+    pub(super) response_time_p90: Option<ExpectText>,
+    /// The same, 99th percentile.
+    pub(super) response_time_p99: Option<ExpectText>,
+    /// The same, 99.9th percentile.
+    pub(super) response_time_p999: Option<ExpectText>,
+    /// Time to first byte, median: "< 10ms".
+    pub(super) ttfb_p50: Option<ExpectText>,
+    /// The same, 90th percentile.
+    pub(super) ttfb_p90: Option<ExpectText>,
+    /// The same, 99th percentile.
+    pub(super) ttfb_p99: Option<ExpectText>,
+    /// The same, 99.9th percentile.
+    pub(super) ttfb_p999: Option<ExpectText>,
+}
+
+impl ExpectFile {
+    /// The lines that are written, with their keys, in the order of a report.
+    pub(super) fn lines(&self) -> Vec<(&'static str, &str)> {
+        let all = [
+            ("cps", &self.cps),
+            ("tps", &self.tps),
+            ("cc", &self.cc),
+            ("failed", &self.failed),
+            ("response_time_p50", &self.response_time_p50),
+            ("response_time_p90", &self.response_time_p90),
+            ("response_time_p99", &self.response_time_p99),
+            ("response_time_p999", &self.response_time_p999),
+            ("ttfb_p50", &self.ttfb_p50),
+            ("ttfb_p90", &self.ttfb_p90),
+            ("ttfb_p99", &self.ttfb_p99),
+            ("ttfb_p999", &self.ttfb_p999),
+        ];
+        all.into_iter().filter_map(|(key, text)| Some((key, text.as_ref()?.0.as_str()))).collect()
+    }
+}
+
+impl ExpectFile {
+    /// Where the value of a key stands.
+    pub(super) fn place(&mut self, key: &str) -> Option<&mut Option<ExpectText>> {
+        Some(match key {
+            "cps" => &mut self.cps,
+            "tps" => &mut self.tps,
+            "cc" => &mut self.cc,
+            "failed" => &mut self.failed,
+            "response_time_p50" => &mut self.response_time_p50,
+            "response_time_p90" => &mut self.response_time_p90,
+            "response_time_p99" => &mut self.response_time_p99,
+            "response_time_p999" => &mut self.response_time_p999,
+            "ttfb_p50" => &mut self.ttfb_p50,
+            "ttfb_p90" => &mut self.ttfb_p90,
+            "ttfb_p99" => &mut self.ttfb_p99,
+            "ttfb_p999" => &mut self.ttfb_p999,
+            _ => return None,
+        })
+    }
+}
+
+/// A DUT file.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DutFile {
+    /// How the DUT comes to be.
+    #[schemars(extend("enum" = ["reference", "command", "external", "none"]))]
+    pub(super) kind: Option<String>,
+    /// What clients connect to: "http://127.0.0.1:{port}" or "tcp://127.0.0.1:{port}".
+    pub(super) service: Option<String>,
+    /// Template of its configuration, beside the DUT file.
+    pub(super) config: Option<String>,
+    /// Program and arguments (kind command).
+    pub(super) start: Option<Vec<String>>,
+    /// When it counts as ready (kind command).
+    pub(super) ready: Option<ReadyFile>,
+    /// Its own admin access, one entry: { haproxy_socket = "{run}/haproxy.sock" }.
+    pub(super) admin: Option<BTreeMap<String, String>>,
+    /// What to install when the program is missing.
+    pub(super) package: Option<String>,
+    /// Worker threads (kind reference); 1 if left out.
+    #[schemars(range(min = 1, max = 1024))]
+    pub(super) workers: Option<u32>,
+    /// "dut" for automatic placement, or a list of cores.
+    pub(super) cores: Option<CoresFile>,
+    /// CPU quota as a share of one core: "25%".
+    #[schemars(schema_with = "schema::percent")]
+    pub(super) cpu_quota: Option<Percent>,
+}
+
+/// `ready` of a DUT file.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ReadyFile {
+    /// Address that must accept a TCP connection; the service's if left out.
+    pub(super) tcp: Option<String>,
+    /// How long it may take; 5s if left out.
+    #[schemars(schema_with = "schema::span")]
+    pub(super) within: Option<Span>,
+}

@@ -1,0 +1,96 @@
+//! `loadgen quick URL -c 64 -d 10s [-R 5k]`: a plan without a file, in the manner of wrk.
+//!
+//! Without a rate it is a closed loop of `connections` transactions at once, with one an open loop
+//! whose response times count from when a request was due. Everything else is a scenario's default
+//! and can be changed with `--set`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use wire::document::Document;
+use wire::units::{Rate, Span};
+
+use super::error::{Origin, ScenarioError};
+use super::file::ScenarioFile;
+use super::plan::Plan;
+use super::{Overrides, overrides, resolve_plan};
+
+/// What `loadgen quick` was asked to do.
+#[derive(Clone, Debug)]
+pub struct QuickOptions {
+    /// `http://ADDRESS[:PORT][/PATH]`, as given.
+    pub url: String,
+    /// Connections at once (`-c`), at least 1.
+    pub connections: u32,
+    /// Length of sustain (`-d`).
+    pub duration: Duration,
+    /// Requests per second (`-R`); a closed loop if `None`.
+    pub rate: Option<Rate>,
+    /// `--set` on top of it.
+    pub set: Vec<String>,
+}
+
+/// The plan of a quick run.
+///
+/// # Errors
+/// [`ScenarioError`] when the URL or a number cannot be used.
+pub fn quick(options: &QuickOptions) -> Result<Plan, ScenarioError> {
+    if options.connections == 0 {
+        return Err(ScenarioError::Option {
+            option: "-c",
+            found: "0".to_owned(),
+            message: "no connection carries no request; expected 1 or more".to_owned(),
+        });
+    }
+    let document = Document::new("quick", text(options));
+    let (file, mut set): (ScenarioFile, _) = overrides::apply(&document, &options.set)?;
+    // The user wrote no file: an error must not point at lines of one.
+    set.extend(["scenario", "testbed", "clients", "workload", "load", "search", "expect"].map(str::to_owned));
+    let origin = Origin::new(document, set);
+    let overrides = Overrides { dut: Some(options.url.clone()), ..Overrides::default() };
+    let nothing = |_: &std::path::Path| Err(io::Error::other("a quick run takes an address, not a DUT file"));
+    let mut plan = resolve_plan(&file, &origin, &nothing, &overrides).map_err(name_url)?;
+    plan.scenario_text = String::new();
+    Ok(plan)
+}
+
+/// What the user gave was a URL, not `--dut`.
+fn name_url(error: ScenarioError) -> ScenarioError {
+    match error {
+        ScenarioError::Option { option: "--dut", found, message } => {
+            ScenarioError::Option { option: "URL", found, message }
+        }
+        other => other,
+    }
+}
+
+fn text(options: &QuickOptions) -> String {
+    let sustain = Span(options.duration);
+    let (unit, load) = match options.rate {
+        Some(rate) => ("transactions/s", format!("rate = \"{rate}\"\nslots = {}", options.connections)),
+        None => ("transactions", format!("count = {}", options.connections)),
+    };
+    format!(
+        "[scenario]\nname = \"quick\"\nquestion = \"How fast does {} answer?\"\n\
+         [workload]\nkind = \"http\"\n\
+         [load]\nunit = \"{unit}\"\n{load}\n\
+         phases = {{ init = \"0s\", ramp_up = \"500ms\", sustain = \"{sustain}\", ramp_down = \"0s\" }}\n",
+        printable(&options.url)
+    )
+}
+
+/// The URL inside a quoted TOML text.
+fn printable(url: &str) -> String {
+    url.chars().filter(|c| !c.is_control() && !matches!(c, '"' | '\\')).collect()
+}
+
+impl Plan {
+    /// The address of a DUT that is already there.
+    pub fn external_address(&self) -> Option<SocketAddr> {
+        match self.testbed.dut.kind {
+            super::plan::DutKind::External { address } => Some(address),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! A plan as text: `plan.toml` of a run folder, and what `loadgen check` says.
+//!
+//! `plan.toml` is a scenario file again, with every default written out, so that a run can be
+//! repeated from its folder after the defaults of a later version have changed.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use wire::units::{Rate, Span};
+
+use super::compliance;
+use super::file::{
+    ClientsFile, ExpectFile, HeadFile, LoadFile, PhasesFile, ScenarioFile, SearchFile, TestbedFile, WorkloadFile,
+};
+use super::label::final_sustain;
+use super::plan::{
+    Arrivals, CloseMode, Dut, DutKind, Expectation, LoadPlan, Network, Pattern, Plan, Profile, SearchPlan, StartLoad,
+    Unit, Workload, WorkloadKind,
+};
+use super::words::{ExpectText, PatternFile, StartFile};
+
+/// The resolved plan as a scenario file. The DUT is named by its file, to be found beside it.
+pub fn plan_text(plan: &Plan) -> String {
+    let compliance = compliance(plan);
+    let mut text = format!("# The resolved plan: {} with every default written out.\n", plan.name);
+    let _ = writeln!(text, "# label: {}", compliance.label);
+    for deviation in &compliance.deviations {
+        let _ = writeln!(text, "# deviation: {deviation}");
+    }
+    let file = ScenarioFile {
+        scenario: HeadFile {
+            name: Some(plan.name.clone()),
+            question: Some(plan.question.clone()),
+            seed: Some(plan.seed),
+            profile: Some(profile_word(plan.profile).to_owned()),
+        },
+        testbed: testbed(plan),
+        clients: ClientsFile { source_networks: Some(plan.testbed.source_networks.clone()) },
+        workload: workload(&plan.workload),
+        load: load(&plan.load),
+        search: search(&plan.search),
+        expect: expect(&plan.expect),
+    };
+    match toml::to_string(&file) {
+        Ok(body) => text + &body,
+        Err(error) => text + "# cannot be written out: " + &error.to_string() + "\n",
+    }
+}
+
+/// What a run of the plan would do, for a person; a few lines.
+pub fn summary(plan: &Plan) -> String {
+    let compliance = compliance(plan);
+    let mut text = format!("{}: {}\n", plan.name, plan.question);
+    let mut line = |head: &str, words: String| {
+        let _ = writeln!(text, "  {head:<11}{words}");
+    };
+    line("testbed", testbed_words(plan));
+    line("workload", workload_words(&plan.workload));
+    line("load", load_words(&plan.load));
+    line("search", search_words(plan));
+    let expected: Vec<&str> = plan.expect.iter().map(|expectation| expectation.text.as_str()).collect();
+    line("expect", if expected.is_empty() { "nothing stated".to_owned() } else { expected.join(", ") });
+    line("label", compliance.label.to_owned());
+    for deviation in compliance.deviations {
+        line("", deviation);
+    }
+    text
+}
+
+fn testbed_words(plan: &Plan) -> String {
+    let testbed = &plan.testbed;
+    let dut = match &testbed.dut.kind {
+        DutKind::None => "no DUT".to_owned(),
+        DutKind::Reference { workers, .. } => format!("{} (reference LB, {workers} worker(s))", testbed.dut.name),
+        DutKind::Command { start, .. } => format!("{} (runs {})", testbed.dut.name, start.join(" ")),
+        DutKind::External { address } => format!("{address}, which is already there"),
+    };
+    let reflectors = match (testbed.reflectors, testbed.remote_reflectors.len()) {
+        (0, 0) => "no reflectors: no ledger, no ceiling, bodies verified by length".to_owned(),
+        (own, 0) => format!("{own} reflector(s)"),
+        (own, remote) => format!("{own} reflector(s), {remote} remote"),
+    };
+    let network = if testbed.network == Network::Loopback { "loopback" } else { "external" };
+    format!("{network}; {dut}; {reflectors}")
+}
+
+fn workload_words(workload: &Workload) -> String {
+    let protocol = match &workload.kind {
+        WorkloadKind::Tcp => "tcp, no bytes".to_owned(),
+        WorkloadKind::Http(http) => format!("http GET {}, expects {}", http.request, http.status),
+    };
+    let requests = match (&workload.kind, workload.requests_per_connection) {
+        (WorkloadKind::Tcp, _) => String::new(),
+        (_, Some(requests)) => format!(", {requests} request(s) per connection"),
+        (_, None) => ", connections kept".to_owned(),
+    };
+    format!("{protocol}{requests}, {}", close_word(workload.close))
+}
+
+fn load_words(load: &LoadPlan) -> String {
+    let amount = match (load.rate, load.count) {
+        (Some(rate), _) => format!("{} ", rate.as_f64()),
+        (_, Some(count)) => format!("{count} "),
+        _ => String::new(),
+    };
+    let phases = &load.phases;
+    format!(
+        "{amount}{}; init {}, ramp-up {}, sustain {}, ramp-down {}, drain {}",
+        load.unit.name(),
+        Span(phases.init),
+        Span(phases.ramp_up),
+        Span(phases.sustain),
+        Span(phases.ramp_down),
+        Span(load.drain)
+    )
+}
+
+fn search_words(plan: &Plan) -> String {
+    let climb = match &plan.search {
+        SearchPlan::Fixed => return "one trial at this load".to_owned(),
+        SearchPlan::Stair { steps } => return format!("{steps} trials in equal steps up to this load"),
+        SearchPlan::Climb(climb) => climb,
+    };
+    let start = match climb.start {
+        StartLoad::OfCeiling(share) => format!("{share} of the ceiling found without the DUT"),
+        StartLoad::Absolute(load) => load.to_string(),
+    };
+    let max = climb.max.map(|max| format!(", at most {max}")).unwrap_or_default();
+    format!(
+        "climb from {start} by {} to a width of {}{max}; confirmed over {}; budget {}; {} time(s)",
+        climb.factor,
+        climb.width,
+        Span(final_sustain(plan)),
+        Span(climb.budget),
+        climb.repeats
+    )
+}
+
+fn testbed(plan: &Plan) -> TestbedFile {
+    let testbed = &plan.testbed;
+    TestbedFile {
+        network: Some(if testbed.network == Network::Loopback { "loopback" } else { "external" }.to_owned()),
+        dut: Some(dut_name(&testbed.dut)),
+        reflectors: Some(testbed.reflectors),
+        reflector_arguments: Some(testbed.reflector_arguments.clone()),
+        generator_cores: Some(testbed.generator_cores.clone()),
+        allow_targets: Some(testbed.allow_targets.clone()),
+    }
+}
+
+/// How a scenario names this DUT: by address, or by the file that stands beside it in a run folder.
+fn dut_name(dut: &Dut) -> String {
+    match &dut.kind {
+        DutKind::None => "none".to_owned(),
+        DutKind::External { .. } => dut.service.clone(),
+        DutKind::Reference { .. } | DutKind::Command { .. } => format!("{}.toml", dut.name),
+    }
+}
+
+fn workload(workload: &Workload) -> WorkloadFile {
+    let file = WorkloadFile {
+        requests_per_connection: workload.requests_per_connection.map(std::num::NonZeroU32::get),
+        close: Some(close_word(workload.close).to_owned()),
+        ..WorkloadFile::default()
+    };
+    match &workload.kind {
+        WorkloadKind::Tcp => WorkloadFile { kind: Some("tcp".to_owned()), ..file },
+        WorkloadKind::Http(http) => WorkloadFile {
+            kind: Some("http".to_owned()),
+            request: Some(http.request.clone()),
+            host: Some(http.host.clone()),
+            headers: Some(http.headers.iter().cloned().collect::<BTreeMap<_, _>>()),
+            status: Some(http.status),
+            ..file
+        },
+    }
+}
+
+fn load(load: &LoadPlan) -> LoadFile {
+    let span = |duration: Duration| Some(Span(duration));
+    let held = load.unit == Unit::Connections;
+    let arrivals = if load.arrivals == Arrivals::Even { "even" } else { "poisson" };
+    LoadFile {
+        unit: Some(load.unit.name().to_owned()),
+        rate: load.rate,
+        count: load.count.map(std::num::NonZeroU32::get),
+        arrivals: Some(arrivals.to_owned()),
+        pattern: Some(pattern(load.pattern)),
+        phases: Some(PhasesFile {
+            init: span(load.phases.init),
+            ramp_up: span(load.phases.ramp_up),
+            sustain: span(load.phases.sustain),
+            ramp_down: span(load.phases.ramp_down),
+        }),
+        slots: Some(load.slots.get()),
+        max_lag: span(load.max_lag),
+        connect_timeout: span(load.connect_timeout),
+        response_timeout: span(load.response_timeout),
+        drain: span(load.drain),
+        open_rate: Some(load.open_rate).filter(|_| held),
+        hold_interval: span(load.hold_interval).filter(|_| held),
+    }
+}
+
+fn pattern(pattern: Pattern) -> PatternFile {
+    let (shape, from, steps) = match pattern {
+        Pattern::Flat => ("flat", None, None),
+        Pattern::Ramp { from } => ("ramp", wire::units::Percent::from_ratio(from).ok(), None),
+        Pattern::Stair { steps } => ("stair", None, Some(steps.get())),
+    };
+    PatternFile { shape: shape.to_owned(), from, steps }
+}
+
+fn search(search: &SearchPlan) -> SearchFile {
+    let method = |word: &str| SearchFile { method: Some(word.to_owned()), ..SearchFile::default() };
+    let climb = match search {
+        SearchPlan::Fixed => return method("fixed"),
+        SearchPlan::Stair { steps } => return SearchFile { steps: Some(steps.get()), ..method("stair") },
+        SearchPlan::Climb(climb) => climb,
+    };
+    SearchFile {
+        start: match climb.start {
+            StartLoad::OfCeiling(share) => Some(StartFile::Share(share)),
+            StartLoad::Absolute(load) => Rate::per_second(load).ok().map(StartFile::Load),
+        },
+        factor: Some(climb.factor),
+        width: Some(climb.width),
+        final_sustain: Some(Span(climb.final_sustain)),
+        max: climb.max.and_then(|max| Rate::per_second(max).ok()),
+        budget: Some(Span(climb.budget)),
+        repeats: Some(climb.repeats.get()),
+        ..method("climb")
+    }
+}
+
+fn expect(expectations: &[Expectation]) -> ExpectFile {
+    let mut file = ExpectFile::default();
+    for expectation in expectations {
+        // The text is "key comparison", as it was written.
+        let Some((key, comparison)) = expectation.text.split_once(' ') else { continue };
+        if let Some(place) = file.place(key) {
+            *place = Some(ExpectText(comparison.to_owned()));
+        }
+    }
+    file
+}
+
+fn profile_word(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Rfc => "rfc",
+        Profile::Standard => "standard",
+        Profile::Ci => "ci",
+    }
+}
+
+fn close_word(close: CloseMode) -> &'static str {
+    match close {
+        CloseMode::ClientFin => "client-fin",
+        CloseMode::ServerFin => "server-fin",
+        CloseMode::ClientRst => "client-rst",
+    }
+}
