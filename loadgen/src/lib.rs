@@ -9,9 +9,11 @@
 //! - [`measure`]: what a trial measured (pure).
 //! - [`verdict`]: what it means (pure).
 //! - [`testbed`]: starts, pins, samples and stops DUT and reflectors.
+//! - [`report`]: what a person or a program reads of it; the only code that prints.
 
 pub mod engine;
 pub mod measure;
+pub mod report;
 pub mod scenario;
 pub mod schedule;
 pub mod search;

@@ -1,0 +1,28 @@
+//! Everything that a person or a program reads of a run: the run folder, the terminal, the pictures.
+//!
+//! A [`RunFolder`] is written as the run goes, so that a run that is killed leaves what it measured;
+//! [`Live`] is one line on the terminal while it runs; [`summary`] answers the question afterwards.
+//! Nothing here decides anything: figures, limits and verdicts arrive in an
+//! [`Answer`](crate::verdict::answer::Answer) and are printed as they are. Together with `main.rs` it
+//! is the only code that prints.
+
+mod curve;
+mod error;
+mod figures;
+mod folder;
+mod live;
+mod result;
+mod rows;
+mod sheet;
+mod terminal;
+mod text;
+pub mod usage;
+
+pub use error::ReportError;
+pub use folder::RunFolder;
+pub use live::Live;
+pub use terminal::{complain, say, summary};
+pub use text::table;
+
+#[cfg(test)]
+mod fixture;

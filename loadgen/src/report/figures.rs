@@ -1,0 +1,180 @@
+//! `summary.csv`: one wide row per figure, bare numbers.
+
+use super::rows::{goodput_bps, lag_shows, percent};
+use super::text::{bare, bare_us, maybe_bare};
+use super::usage;
+use crate::measure::{Latency, Phase, Role, TrialRecord};
+use crate::scenario::Plan;
+use crate::scenario::plan::{Arrivals, CloseMode, DutKind, Profile};
+use crate::verdict::Verdict;
+use crate::verdict::answer::{Answer, Bound, Exit, Figure};
+
+/// One figure with all that belongs to it.
+pub(super) struct FigureRow<'a> {
+    /// The question.
+    pub(super) plan: &'a Plan,
+    /// The figure.
+    pub(super) figure: &'a Figure,
+    /// The trial it comes from.
+    pub(super) record: Option<&'a TrialRecord>,
+    /// The answer it is part of.
+    pub(super) answer: &'a Answer,
+    /// Name of the run folder.
+    pub(super) run: &'a str,
+}
+
+/// A field of such a row.
+pub(super) type FigureRowField = fn(&FigureRow<'_>) -> String;
+
+impl FigureRow<'_> {
+    fn number(&self, of: impl Fn(&TrialRecord) -> f64) -> String {
+        maybe_bare(self.record.map(of))
+    }
+
+    fn latency(&self, latency: Latency, percentile: f64) -> String {
+        bare_us(self.record.and_then(|record| record.latencies.percentile(latency, percentile)))
+    }
+}
+
+/// Columns of `summary.csv`. The first twenty are promised to readers, in this order; more are added to the right.
+pub(super) const SUMMARY: &[(&str, FigureRowField)] = &[
+    ("scenario", |f| f.plan.name.clone()),
+    ("dut", |f| f.plan.testbed.dut.name.clone()),
+    ("figure", |f| f.figure.name.to_owned()),
+    ("object_bytes", |f| f.figure.object_bytes.map(|bytes| bytes.to_string()).unwrap_or_default()),
+    ("trial_s", |f| f.number(|r| r.sustain.as_secs_f64())),
+    ("cps_mean", |f| {
+        if f.figure.name == "cps" { bare(f.figure.value) } else { maybe_bare(f.record.and_then(opened_per_s)) }
+    }),
+    ("tps_mean", |f| f.number(TrialRecord::transaction_rate)),
+    ("cc_mean", |f| f.number(|r| r.open_mean_in_sustain)),
+    ("goodput_bps_mean", |f| f.number(goodput_bps)),
+    ("failed", |f| f.number(|r| r.outcomes.failed() as f64)),
+    ("attempted", |f| f.number(|r| r.outcomes.total() as f64)),
+    ("ttfb_us_p50", |f| f.latency(Latency::Ttfb, 50.0)),
+    ("ttfb_us_p99", |f| f.latency(Latency::Ttfb, 99.0)),
+    ("ttlb_us_p50", |f| f.latency(Latency::Ttlb, 50.0)),
+    ("ttlb_us_p99", |f| f.latency(Latency::Ttlb, 99.0)),
+    ("bound", |f| bound(f.figure.bound).to_owned()),
+    ("limited_by", |f| f.answer.limited_by.map(|limit| limit.name().to_owned()).unwrap_or_default()),
+    ("verdict", |f| verdict(f.answer).map(|verdict| verdict.name().to_owned()).unwrap_or_default()),
+    ("label", |f| f.answer.label.to_owned()),
+    ("dut_cpu_us_per_operation", |f| maybe_bare(f.figure.dut_cpu_us_per_operation)),
+    ("generator_busy_pct", |f| {
+        let ends = f.record.and_then(usage::sustain);
+        percent(ends.and_then(|(before, after)| usage::role(before, after, Role::Generator)).map(|usage| usage.busy))
+    }),
+    ("seed", |f| f.plan.seed.to_string()),
+    ("figure_value", |f| bare(f.figure.value)),
+    ("failed_at", |f| maybe_bare(f.figure.failed_at)),
+    ("ceiling_per_s", |f| maybe_bare(f.figure.ceiling)),
+    ("estimated_capacity_per_core_per_s", |f| maybe_bare(f.figure.estimated_capacity_per_core)),
+    ("failed_ratio", |f| f.record.map(|r| r.failed_ratio().to_string()).unwrap_or_default()),
+    ("cc_min", |f| f.number(|r| r.open_min_in_sustain as f64)),
+    ("intended_per_s", |f| f.number(|r| r.due as f64 / r.sustain.as_secs_f64())),
+    ("response_time_us_p50", |f| f.latency(Latency::Response, 50.0)),
+    ("response_time_us_p90", |f| f.latency(Latency::Response, 90.0)),
+    ("response_time_us_p99", |f| f.latency(Latency::Response, 99.0)),
+    ("response_time_us_p99.9", |f| f.latency(Latency::Response, 99.9)),
+    ("service_time_us_p50", |f| f.latency(Latency::Service, 50.0)),
+    ("service_time_us_p99", |f| f.latency(Latency::Service, 99.0)),
+    ("connect_us_p50", |f| f.latency(Latency::Connect, 50.0)),
+    ("connect_us_p99", |f| f.latency(Latency::Connect, 99.0)),
+    ("schedule_lag_us_p99", |f| f.latency(Latency::Lag, 99.0)),
+    ("lag_shows_in_latency", |f| {
+        f.record.and_then(|r| lag_shows(&r.latencies)).map(|shows| shows.to_string()).unwrap_or_default()
+    }),
+    ("unit", |f| f.plan.load.unit.name().to_owned()),
+    ("arrivals", |f| arrivals(f.plan.load.arrivals).to_owned()),
+    ("requests_per_connection", |f| {
+        f.plan.workload.requests_per_connection.map(|requests| requests.to_string()).unwrap_or_default()
+    }),
+    ("close", |f| close(f.plan.workload.close).to_owned()),
+    ("profile", |f| profile(f.plan.profile).to_owned()),
+    ("dut_kind", |f| dut_kind(&f.plan.testbed.dut.kind).to_owned()),
+    ("trial", |f| f.figure.trial.to_string()),
+    ("exit_code", |f| f.answer.exit.code().to_string()),
+    ("run", |f| f.run.to_owned()),
+];
+
+/// The verdict over all expectations; `None` when nothing is stated.
+pub(super) fn verdict(answer: &Answer) -> Option<Verdict> {
+    let says = |verdict| answer.judged.iter().any(|judged| judged.verdict == verdict);
+    match answer.exit {
+        Exit::Missed => Some(Verdict::Fail),
+        Exit::Host | Exit::Interrupted | Exit::Undecided | Exit::Usage => Some(Verdict::Undecided),
+        Exit::Met if says(Verdict::Fail) => Some(Verdict::Fail),
+        Exit::Met if says(Verdict::Undecided) => Some(Verdict::Undecided),
+        Exit::Met => (!answer.judged.is_empty()).then_some(Verdict::Pass),
+    }
+}
+
+/// Connections opened per second, over the whole seconds of sustain; `None` if it has none.
+pub(super) fn opened_per_s(record: &TrialRecord) -> Option<f64> {
+    let whole: Vec<u64> = record
+        .seconds
+        .iter()
+        .filter(|second| phases_of(record, second.index) == (Phase::Sustain, true))
+        .map(|second| second.opened)
+        .collect();
+    (!whole.is_empty()).then(|| whole.iter().sum::<u64>() as f64 / whole.len() as f64)
+}
+
+/// The phase in the middle of a second of a trial, and whether the whole second lies in it.
+pub(super) fn phases_of(record: &TrialRecord, index: u32) -> (Phase, bool) {
+    let ends = [record.ramp_up, record.sustain, record.ramp_down].map(|length| length.as_secs_f64());
+    let phase_at = |at: f64| match at {
+        at if at < ends[0] => Phase::RampUp,
+        at if at < ends[0] + ends[1] => Phase::Sustain,
+        at if at < ends[0] + ends[1] + ends[2] => Phase::RampDown,
+        _ => Phase::Drain,
+    };
+    let (begin, middle) = (f64::from(index), f64::from(index) + 0.5);
+    // The end of a second belongs to the next one.
+    let (first, last) = (phase_at(begin), phase_at(begin + 1.0 - 1e-9));
+    (phase_at(middle), first == last)
+}
+
+/// The name of a bound in CSV and JSON.
+pub(super) fn bound(bound: Bound) -> &'static str {
+    match bound {
+        Bound::Exact => "exact",
+        Bound::Lower => "lower",
+    }
+}
+
+/// The name of a close mode in files.
+pub(super) fn close(mode: CloseMode) -> &'static str {
+    match mode {
+        CloseMode::ClientFin => "client-fin",
+        CloseMode::ServerFin => "server-fin",
+        CloseMode::ClientRst => "client-rst",
+    }
+}
+
+/// The name of an arrival process in files.
+pub(super) fn arrivals(arrivals: Arrivals) -> &'static str {
+    match arrivals {
+        Arrivals::Even => "even",
+        Arrivals::Poisson => "poisson",
+    }
+}
+
+/// The name of a profile in files.
+pub(super) fn profile(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Rfc => "rfc",
+        Profile::Standard => "standard",
+        Profile::Ci => "ci",
+    }
+}
+
+/// The name of a kind of DUT in files.
+pub(super) fn dut_kind(kind: &DutKind) -> &'static str {
+    match kind {
+        DutKind::Reference { .. } => "reference",
+        DutKind::Command { .. } => "command",
+        DutKind::External { .. } => "external",
+        DutKind::None => "none",
+    }
+}

@@ -1,0 +1,289 @@
+//! The folder of one run: `reports/<scenario>/<time>/`.
+//!
+//! What was asked and on which machine is written first, rows follow as they are measured, the
+//! answer comes last; so a run that fails early, is killed or fills the disk leaves all it had.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::figures::{FigureRow, SUMMARY};
+use super::rows::{self, LATENCY, OUTCOMES, SERVERS, TRIALS, TimelineRow, TrialRow};
+use super::sheet::{Sheet, replace};
+use super::{ReportError, curve, result};
+use crate::measure::record::Purpose;
+use crate::measure::{Phase, Sample, Second, TrialRecord};
+use crate::scenario::Plan;
+use crate::scenario::plan::{DutKind, Template};
+use crate::verdict::answer::Answer;
+
+/// Run folders that may begin in the same second.
+const SIBLINGS_MAX: u32 = 99;
+
+/// The folder of one run, and the files in it that grow.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    /// When the folder was made, on `CLOCK_MONOTONIC`.
+    made_ns: u64,
+    /// Columns of `timeline.csv` for cores.
+    cores: usize,
+    timeline: Sheet,
+    trials: Sheet,
+    outcomes: Sheet,
+    servers: Sheet,
+    latency: Sheet,
+    notes: Vec<TrialNote>,
+}
+
+/// What became of a trial.
+#[derive(Clone, Debug)]
+pub(super) struct TrialNote {
+    /// Its number.
+    pub(super) trial: u32,
+    /// Whether it passed, where that was asked.
+    pub(super) passed: Option<bool>,
+    /// Why not, or what else there is to say.
+    pub(super) reasons: Vec<String>,
+}
+
+impl RunFolder {
+    /// Makes the folder under `root` and writes what was asked (`plan_text` is the resolved plan) and
+    /// on which machine, and the headers of the growing files.
+    ///
+    /// # Errors
+    /// [`ReportError`] naming the file that cannot be written.
+    pub fn create(root: &Path, plan: &Plan, plan_text: &str, environment: &Value) -> Result<Self, ReportError> {
+        let path = make_unique(&root.join(folder_name(&plan.name)), &host::clock::folder_stamp())?;
+        let environment_text = serde_json::to_string_pretty(environment)
+            .map_err(|source| ReportError::format("the environment", &path.join("environment.json"), source))?;
+        if !plan.scenario_text.is_empty() {
+            replace(&path.join("scenario.toml"), plan.scenario_text.as_bytes())?;
+        }
+        replace(&path.join("plan.toml"), plan_text.as_bytes())?;
+        replace(&path.join("environment.json"), (environment_text + "\n").as_bytes())?;
+        write_dut(&path, plan)?;
+
+        let cores = host::kernel::core_ticks().len();
+        let sheet = |name: &str, header: rows::Row| Sheet::create(path.join(name), &header);
+        Ok(Self {
+            made_ns: host::clock::monotonic_ns(),
+            cores,
+            timeline: sheet("timeline.csv", rows::timeline_header(cores))?,
+            trials: sheet("trials.csv", rows::header(TRIALS))?,
+            outcomes: sheet("outcomes.csv", OUTCOMES.map(str::to_owned).into())?,
+            servers: sheet("servers.csv", rows::header(SERVERS))?,
+            latency: sheet("latency.csv", LATENCY.map(str::to_owned).into())?,
+            notes: Vec::new(),
+            path,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends one second to `timeline.csv`; `samples` are the testbed before and after it.
+    ///
+    /// # Errors
+    /// [`ReportError`] naming the file.
+    pub fn second(
+        &mut self,
+        trial: u32,
+        purpose: Purpose,
+        phase: Phase,
+        second: &Second,
+        samples: Option<(&Sample, &Sample)>,
+    ) -> Result<(), ReportError> {
+        let run_s = host::clock::monotonic_ns().saturating_sub(self.made_ns) as f64 / 1e9;
+        let row = TimelineRow { run_s, trial, purpose, phase, second, samples };
+        self.timeline.rows(&[row.fields(self.cores)])
+    }
+
+    /// Appends one trial to `trials.csv`, `outcomes.csv`, `servers.csv` and `latency.csv`.
+    ///
+    /// # Errors
+    /// [`ReportError`] naming the file.
+    pub fn trial(&mut self, record: &TrialRecord, passed: Option<bool>, reasons: &[String]) -> Result<(), ReportError> {
+        self.notes.push(TrialNote { trial: record.number, passed, reasons: reasons.to_vec() });
+        self.trials.rows(&[rows::row(TRIALS, &TrialRow { record, passed, reasons })])?;
+        self.outcomes.rows(&rows::outcome_rows(record))?;
+        let servers: Vec<_> = rows::servers(record).iter().map(|server| rows::row(SERVERS, server)).collect();
+        self.servers.rows(&servers)?;
+        self.latency.rows(&rows::latency_rows(record))
+    }
+
+    /// Writes the answer: numbers first, then histograms.
+    ///
+    /// # Errors
+    /// [`ReportError`] naming the file.
+    pub fn finish(&mut self, plan: &Plan, trials: &[TrialRecord], answer: &Answer) -> Result<(), ReportError> {
+        let run = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.write_summary(&run, plan, trials, answer)?;
+        let path = self.path.join("result.json");
+        let text = result::document(&run, plan, trials, &self.notes, answer)
+            .and_then(|document| serde_json::to_string_pretty(&document))
+            .map_err(|source| ReportError::format("the answer", &path, source))?;
+        replace(&path, (text + "\n").as_bytes())?;
+        let path = self.path.join("latency.hlog");
+        let log = curve::interval_log(trials).map_err(|source| ReportError::format("a histogram", &path, source))?;
+        replace(&path, &log)
+    }
+
+    fn write_summary(
+        &self,
+        run: &str,
+        plan: &Plan,
+        trials: &[TrialRecord],
+        answer: &Answer,
+    ) -> Result<(), ReportError> {
+        let of_figure = |figure| {
+            let record = trial_of(trials, figure);
+            rows::row(SUMMARY, &FigureRow { plan, figure, record, answer, run })
+        };
+        let rows: Vec<_> = answer.figures.iter().map(of_figure).collect();
+        Sheet::create(self.path.join("summary.csv"), &rows::header(SUMMARY))?.rows(&rows)
+    }
+}
+
+/// The trial a figure comes from.
+pub(super) fn trial_of<'a>(
+    trials: &'a [TrialRecord],
+    figure: &crate::verdict::answer::Figure,
+) -> Option<&'a TrialRecord> {
+    trials.iter().find(|record| record.number == figure.trial)
+}
+
+/// A folder that did not exist before: the stamp itself, else with a number behind it.
+fn make_unique(parent: &Path, stamp: &str) -> Result<PathBuf, ReportError> {
+    fs::create_dir_all(parent).map_err(|source| ReportError::write(parent, source))?;
+    for sibling in 1..=SIBLINGS_MAX {
+        let path = if sibling == 1 { parent.join(stamp) } else { parent.join(format!("{stamp}-{sibling}")) };
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(ReportError::write(&path, source)),
+        }
+    }
+    Err(ReportError::NamesTaken { path: parent.join(stamp), attempts: SIBLINGS_MAX - 1 })
+}
+
+/// The scenario's name as the name of one folder: whatever could lead elsewhere is replaced.
+fn folder_name(name: &str) -> String {
+    let plain = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
+    let name: String = name.chars().take(100).map(plain).collect();
+    let name = name.trim_start_matches('.');
+    if name.is_empty() { "unnamed".to_owned() } else { name.to_owned() }
+}
+
+/// Copies the DUT's file and the template it names, so that the run folder is enough to run again.
+fn write_dut(folder: &Path, plan: &Plan) -> Result<(), ReportError> {
+    let dut = &plan.testbed.dut;
+    if !dut.file_text.is_empty() {
+        replace(&folder.join("dut.toml"), dut.file_text.as_bytes())?;
+    }
+    let template: Option<&Template> = match &dut.kind {
+        DutKind::Reference { config, .. } => Some(config),
+        DutKind::Command { config, .. } => config.as_ref(),
+        DutKind::External { .. } | DutKind::None => None,
+    };
+    match template.and_then(|template| Some((template, template.path.file_name()?))) {
+        Some((template, name)) => replace(&folder.join(name), template.text.as_bytes()),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    /// A folder of this test alone, removed afterwards.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("nadare-report-{}-{name}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn read(path: &Path) -> Vec<csv::StringRecord> {
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_path(path).unwrap();
+        reader.records().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn a_run_leaves_every_file_with_every_row() {
+        let scratch = Scratch::new("rows");
+        let run = fixture::run();
+        let path = fixture::write(run, &scratch.0);
+        let rows = |name: &str| read(&path.join(name)).len() - 1;
+        let seconds: usize = run.trials.iter().map(|record| record.seconds.len()).sum();
+        assert_eq!(rows("timeline.csv"), seconds);
+        assert_eq!(rows("trials.csv"), run.trials.len());
+        assert_eq!(rows("outcomes.csv"), run.trials.len() * 16);
+        assert_eq!(rows("servers.csv"), run.trials.len() * 2);
+        assert_eq!(rows("summary.csv"), 1);
+        assert!(rows("latency.csv") > run.trials.len() * 6 * 20);
+        for name in
+            ["scenario.toml", "plan.toml", "environment.json", "dut.toml", "reference-http.lb.toml", "latency.hlog"]
+        {
+            assert!(fs::metadata(path.join(name)).unwrap().len() > 0, "{name}");
+        }
+        let result: Value = serde_json::from_slice(&fs::read(path.join("result.json")).unwrap()).unwrap();
+        assert_eq!(result["answer"]["figures"][0]["value"], 980.0);
+        assert_eq!(result["trials"].as_array().unwrap().len(), run.trials.len());
+        let drafts =
+            fs::read_dir(&path).unwrap().filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'));
+        assert_eq!(drafts.count(), 0);
+    }
+
+    #[test]
+    fn the_summary_begins_with_the_promised_columns() {
+        let scratch = Scratch::new("summary");
+        let path = fixture::write(fixture::run(), &scratch.0);
+        let summary = read(&path.join("summary.csv"));
+        let golden = include_str!("../../tests/golden/summary-header.csv");
+        assert_eq!(summary[0].iter().collect::<Vec<_>>().join(","), golden.trim_end());
+        let field = |name: &str| summary[1].get(summary[0].iter().position(|column| column == name).unwrap()).unwrap();
+        let names = ["cps_mean", "failed", "attempted", "goodput_bps_mean", "bound", "limited_by", "verdict"];
+        let values = ["980", "0", "9800", "8028160", "exact", "dut", "undecided"];
+        assert_eq!(names.map(field), values);
+    }
+
+    #[test]
+    fn two_runs_in_one_second_get_two_folders() {
+        let scratch = Scratch::new("siblings");
+        let names: Vec<_> = (0..3)
+            .map(|_| make_unique(&scratch.0, "20261123-040506").unwrap().file_name().unwrap().to_owned())
+            .collect();
+        assert_eq!(names, ["20261123-040506", "20261123-040506-2", "20261123-040506-3"]);
+    }
+
+    #[test]
+    fn a_name_cannot_lead_out_of_the_reports() {
+        assert_eq!(
+            ["cps", "../../etc", "a/b c", "..", ""].map(folder_name),
+            ["cps", "-..-etc", "a-b-c", "unnamed", "unnamed"]
+        );
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let run = fixture::run();
+        let error = RunFolder::create(Path::new("/proc/nowhere"), &run.plan, "", &run.environment).unwrap_err();
+        assert_eq!(error.to_string(), "cannot write /proc/nowhere/cps");
+        assert!(!error.is_disk_full());
+    }
+}

@@ -1,0 +1,119 @@
+//! One line on the terminal while a run goes.
+//!
+//! It is drawn on stderr when a trial begins and once per second, by the caller's thread: no thread
+//! of its own takes time from what is measured. Without a terminal, or with `--quiet`, nothing is drawn.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::text::{amount, count, maybe_span, share};
+use super::usage;
+use crate::measure::record::Purpose;
+use crate::measure::{Latency, Outcome, Phase, Role, Sample, Second, TrialRecord};
+use crate::scenario::plan::Unit;
+
+/// The line.
+#[derive(Debug)]
+pub struct Live(ProgressBar);
+
+impl Live {
+    /// A line that is not drawn yet; never drawn if `quiet`, or if stderr is no terminal.
+    pub fn new(quiet: bool) -> Self {
+        // One frame per second is all there is to show; a trial's first frame may come in between.
+        let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(2) };
+        let bar = ProgressBar::with_draw_target(None, target);
+        bar.set_style(
+            ProgressStyle::with_template("{prefix:.bold} {wide_msg}").expect("the template is constant and valid"),
+        );
+        Self(bar)
+    }
+
+    /// A trial begins.
+    pub fn trial(&self, number: u32, purpose: Purpose, load: f64, unit: Unit) {
+        self.0.set_prefix(format!("trial {number} {} at {} {}", purpose.name(), amount(load), unit.name()));
+        self.0.set_message("begins");
+    }
+
+    /// A second of it has passed; `intended` is the load of that second in the unit of the trial,
+    /// `samples` are the testbed before and after it.
+    pub fn second(&self, phase: Phase, second: &Second, intended: f64, samples: Option<(&Sample, &Sample)>) {
+        self.0.set_message(second_line(phase, second, intended, samples));
+    }
+
+    /// A trial has ended: one line about it stays above.
+    pub fn done(&self, record: &TrialRecord, passed: Option<bool>, reasons: &[String]) {
+        self.0.println(trial_line(record, passed, reasons));
+    }
+
+    /// The run has ended: the line goes.
+    pub fn clear(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn second_line(phase: Phase, second: &Second, intended: f64, samples: Option<(&Sample, &Sample)>) -> String {
+    let mut line = format!(
+        "{} {} s: intended {}, done {}, failed {}, open {}, p99 {}",
+        phase.name(),
+        second.index + 1,
+        amount(intended),
+        count(second.ended.of(Outcome::Ok)),
+        count(second.ended.failed()),
+        count(second.open),
+        maybe_span(second.latencies.percentile(Latency::Response, 99.0)),
+    );
+    if let Some((before, after)) = samples {
+        for (name, role) in [("CPU generator", Role::Generator), ("DUT", Role::Dut)] {
+            if let Some(usage) = usage::role(before, after, role) {
+                line.push_str(&format!(", {name} {}", share(usage.busy)));
+            }
+        }
+    }
+    line
+}
+
+fn trial_line(record: &TrialRecord, passed: Option<bool>, reasons: &[String]) -> String {
+    let mark = match passed {
+        Some(true) => "✓",
+        Some(false) => "✗",
+        None => "·",
+    };
+    let mut line = format!(
+        "{mark} trial {} {} at {}: achieved {}/s, failed {}, p99 {}",
+        record.number,
+        record.purpose.name(),
+        amount(record.load.amount()),
+        amount(record.achieved_rate()),
+        count(record.outcomes.failed()),
+        maybe_span(record.latencies.percentile(Latency::Response, 99.0)),
+    );
+    if passed == Some(false) && !reasons.is_empty() {
+        line.push_str(&format!(" ({})", reasons.join("; ")));
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn the_lines_say_what_happened() {
+        let run = fixture::run();
+        let trial = &run.trials[4];
+        let samples = Some((&trial.samples[1], &trial.samples[2]));
+        assert_eq!(
+            second_line(Phase::Sustain, &trial.seconds[1], 1_216.0, samples),
+            "sustain 2 s: intended 1,216, done 1,000, failed 0, open 217, p99 225 ms, CPU generator 9.5 %, DUT 99 %"
+        );
+        assert_eq!(
+            trial_line(trial, Some(false), &run.reasons[4]),
+            "✗ trial 5 bisect at 1,216: achieved 1,000/s, failed 0, p99 655 ms (82.2 % of the operations due completed in sustain, at least 99 % needed)"
+        );
+    }
+
+    #[test]
+    fn nothing_is_drawn_without_a_terminal() {
+        assert!(Live::new(true).0.is_hidden());
+    }
+}
