@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::config::Health;
 use crate::group::SharedGroup;
+use probe::Problem;
 use state::{HealthState, Verdict};
 
 /// What the last health check of a server found, for the admin pages.
@@ -53,12 +54,20 @@ async fn watch_server(group: Arc<SharedGroup>, health: Health, server: usize, fi
     let mut state = HealthState::new(health.rise, health.fall);
     loop {
         beat.tick().await;
-        let result = probe::run(server.config.address, &health).await;
+        let (good, found) = match probe::run(server.config.address, &health).await {
+            Ok(found) => (true, found),
+            Err(Problem::Server(found)) => (false, found),
+            // Taking servers out because we have no descriptor left would make a shortage an outage.
+            Err(Problem::Local(found)) => {
+                tracing::debug!(found, "health check");
+                continue;
+            }
+        };
         let mut report = server.check();
         report.checks += 1;
-        report.failures += u64::from(result.is_err());
-        let verdict = state.observe(result.is_ok());
-        report.message = result.unwrap_or_else(|problem| problem);
+        report.failures += u64::from(!good);
+        report.message = found;
+        let verdict = state.observe(good);
         let (group, name, found) = (&group.config.name, &server.config.name, &report.message);
         match verdict {
             Some(Verdict::Up) => tracing::warn!(group, server = name, found, "real server is up"),

@@ -11,19 +11,38 @@ use wire::units::Span;
 
 use super::expect::{Expectation, RESPONSE_MAX};
 use crate::config::{Check, Health};
+use crate::service::connect::is_local;
 
-/// Checks a server once; both results say what was found, for a person.
-pub(super) async fn run(address: SocketAddr, health: &Health) -> Result<String, String> {
+/// Why a check says nothing good about a server.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// The server failed: what was found, for a person.
+    Server(String),
+    /// This machine could not check: no descriptor or port left. It says nothing about the server.
+    Local(String),
+}
+
+impl From<String> for Problem {
+    fn from(found: String) -> Self {
+        Self::Server(found)
+    }
+}
+
+/// Checks a server once; what was found is for a person.
+pub(super) async fn run(address: SocketAddr, health: &Health) -> Result<String, Problem> {
     let start = Instant::now();
     let found = match timeout(health.timeout, check(address, &health.check)).await {
         Ok(result) => result?,
-        Err(_) => return Err(format!("no answer within {}", Span(health.timeout))),
+        Err(_) => return Err(format!("no answer within {}", Span(health.timeout)).into()),
     };
     Ok(format!("{found} in {:.1} ms", start.elapsed().as_secs_f64() * 1e3))
 }
 
-async fn check(address: SocketAddr, check: &Check) -> Result<String, String> {
-    let mut stream = TcpStream::connect(address).await.map_err(|error| format!("connect failed: {error}"))?;
+async fn check(address: SocketAddr, check: &Check) -> Result<String, Problem> {
+    let mut stream = TcpStream::connect(address).await.map_err(|error| {
+        let found = format!("connect failed: {error}");
+        if is_local(&error) { Problem::Local(found) } else { Problem::Server(found) }
+    })?;
     match check {
         Check::Tcp => Ok("connected".to_owned()),
         Check::Http { path, host, status, content } => {
@@ -34,7 +53,7 @@ async fn check(address: SocketAddr, check: &Check) -> Result<String, String> {
             let expectation = Expectation { status, content: content.as_deref() };
             let broken = |error: io::Error| format!("connection broke: {error}");
             stream.write_all(request.as_bytes()).await.map_err(broken)?;
-            read_answer(&mut stream, &expectation).await.map_err(broken)?
+            Ok(read_answer(&mut stream, &expectation).await.map_err(broken)??)
         }
     }
 }
@@ -59,7 +78,7 @@ mod tests {
 
     const TEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-    async fn check_against(answer: &'static str, content: Option<&str>) -> (Result<String, String>, String) {
+    async fn check_against(answer: &'static str, content: Option<&str>) -> (Result<String, Problem>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(async move {
@@ -86,14 +105,16 @@ mod tests {
         assert!(result.unwrap().starts_with("status 204 in "));
         assert!(request.starts_with("GET /deep?db=1 HTTP/1.1\r\nHost: h\r\nUser-Agent: nadare-check/"), "{request}");
         let (result, _) = check_against("HTTP/1.1 200 OK\r\n\r\ndatabase is gone", Some("all is well")).await;
-        assert_eq!(result.unwrap_err(), "status 200, but its body of 16 bytes does not contain \"all is well\"");
+        let missing = "status 200, but its body of 16 bytes does not contain \"all is well\"";
+        assert_eq!(result.unwrap_err(), Problem::Server(missing.into()));
     }
 
     #[tokio::test]
     async fn a_port_that_nobody_listens_on_fails_the_check() {
         let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let health = Health { check: Check::Tcp, interval: TEST_TIMEOUT, timeout: TEST_TIMEOUT, rise: 1, fall: 1 };
-        assert!(run(address, &health).await.unwrap_err().starts_with("connect failed: "));
+        let Err(Problem::Server(found)) = run(address, &health).await else { panic!("the check was good") };
+        assert!(found.starts_with("connect failed: Connection refused"), "{found}");
     }
 
     #[tokio::test]
@@ -102,6 +123,6 @@ mod tests {
         let check = Check::Http { path: "/".into(), host: "h".into(), status: "200".parse().unwrap(), content: None };
         let health = Health { check, interval: TEST_TIMEOUT, timeout: Duration::from_millis(50), rise: 1, fall: 1 };
         let result = run(listener.local_addr().unwrap(), &health).await;
-        assert_eq!(result.unwrap_err(), "no answer within 50ms");
+        assert_eq!(result.unwrap_err(), Problem::Server("no answer within 50ms".into()));
     }
 }
