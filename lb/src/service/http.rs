@@ -8,44 +8,44 @@
 //! - [`framing`]: follows a body to its end.
 //! - [`exchange`]: one request and its response; what may be kept, reused or repeated.
 //! - [`rewrite`], [`reply`]: heads that are forwarded, answers of our own.
+//!
+//! Around it, one task per client connection:
+//! - [`connection`]: request after request; [`outcome`]: how each ends.
+//! - [`relay`]: the bytes of one exchange; [`input`], [`output`], [`timer`]: what it is made of.
+//! - [`servers`], [`dial`]: server connections, kept ones and fresh ones.
 
-#[allow(dead_code, reason = "the driver is not there yet")]
-pub(crate) mod defect;
-#[allow(dead_code, reason = "the driver is not there yet")]
-pub(crate) mod exchange;
-#[allow(dead_code, reason = "the driver is not there yet")]
-pub(crate) mod fields;
-#[allow(dead_code, reason = "the driver is not there yet")]
-pub(crate) mod framing;
-#[allow(dead_code, reason = "the driver is not there yet")]
-pub(crate) mod grammar;
-#[allow(dead_code, reason = "the driver is not there yet")]
-pub(crate) mod head;
-#[allow(dead_code, reason = "the driver is not there yet")]
-pub(crate) mod reply;
-#[allow(dead_code, reason = "the driver is not there yet")]
-pub(crate) mod response;
-#[allow(dead_code, reason = "the driver is not there yet")]
-pub(crate) mod rewrite;
-#[allow(dead_code, reason = "the driver is not there yet")]
-pub(crate) mod scan;
+mod connection;
+mod defect;
+mod dial;
+mod exchange;
+mod fields;
+mod framing;
+mod grammar;
+mod head;
+mod input;
+mod outcome;
+mod output;
+mod relay;
+mod reply;
+mod response;
+mod rewrite;
+mod scan;
+mod servers;
+mod timer;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 use super::ServiceContext;
-
-/// One worker's idle server connections of one group, by server.
-#[derive(Debug)]
-pub(crate) struct ServerConnections;
-
-impl ServerConnections {
-    pub(crate) fn new(_servers: usize) -> Self {
-        Self
-    }
-}
+use connection::Connection;
+pub(crate) use servers::ServerConnections;
 
 /// Serves one client connection until it ends.
-pub(crate) async fn serve(_client: TcpStream, _peer: SocketAddr, _context: Rc<ServiceContext>) {}
+pub(crate) async fn serve(client: TcpStream, peer: SocketAddr, context: Rc<ServiceContext>) {
+    let timer = pin!(sleep(context.service.timeouts.client_idle));
+    Connection::new(client, peer, context, timer).run().await;
+}

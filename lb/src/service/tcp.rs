@@ -52,7 +52,7 @@ pub(crate) async fn serve(client: TcpStream, peer: SocketAddr, context: Rc<Servi
 
 /// How a relay ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     /// Both directions have ended with a FIN.
     Ok,
     ClientReset,
@@ -61,11 +61,11 @@ enum End {
 }
 
 impl End {
-    fn passes_on_a_reset(self) -> bool {
+    pub(crate) fn passes_on_a_reset(self) -> bool {
         matches!(self, Self::ClientReset | Self::ServerReset)
     }
 
-    fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::ClientReset => "client-reset",
@@ -76,7 +76,7 @@ impl End {
 }
 
 /// Runs both directions to their end; returns how they ended and the bytes from and to the client.
-async fn relay(
+pub(crate) async fn relay(
     client: &TcpStream,
     server: &TcpStream,
     lease: &Lease,

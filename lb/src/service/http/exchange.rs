@@ -54,7 +54,6 @@ struct Answer {
     client_persists: bool,
     server_persists: bool,
     strip: bool,
-    ends_with_connection: bool,
 }
 
 impl Exchange {
@@ -76,6 +75,11 @@ impl Exchange {
     /// The method of the request, which decides what a response head means.
     pub(crate) fn method(&self) -> Method {
         self.method
+    }
+
+    /// Whether the request has content.
+    pub(crate) fn has_content(&self) -> bool {
+        self.has_content
     }
 
     /// Follows the request content through what the client sent.
@@ -127,7 +131,6 @@ impl Exchange {
             client_persists,
             server_persists: response.is_persistent(),
             strip,
-            ends_with_connection,
         });
         let connection = match (client_persists, self.version) {
             (true, Version::Http11) => ClientConnection::Implied,
@@ -165,11 +168,6 @@ impl Exchange {
     /// Whether the whole response has come from the server.
     pub(crate) fn response_is_complete(&self) -> bool {
         self.answer.as_ref().is_some_and(|answer| answer.body.is_done())
-    }
-
-    /// Whether the client can see where the response ends only by its connection's end.
-    pub(crate) fn ends_with_connection(&self) -> bool {
-        self.answer.as_ref().is_some_and(|answer| answer.ends_with_connection)
     }
 
     /// Whether the client connection may carry another request.

@@ -76,8 +76,6 @@ pub(crate) struct RequestHead {
     pub(crate) method: Method,
     /// The method as written.
     pub(crate) method_text: Span,
-    /// The request target as written.
-    pub(crate) target: Span,
     /// Host and port of an absolute target; empty for the usual form.
     pub(crate) authority: Span,
     /// Path and query, as they are forwarded; may lack the slash behind an authority.
@@ -123,7 +121,6 @@ impl RequestHead {
         Ok(Self {
             method,
             method_text: line.method,
-            target: line.target,
             authority,
             path,
             version,
@@ -133,6 +130,11 @@ impl RequestHead {
             expects_continue,
             fields,
         })
+    }
+
+    /// Whether the request says whom it is for.
+    pub(crate) fn names_host(&self) -> bool {
+        self.authority != Span::default() || self.fields.iter().any(|field| field.kind == Kind::Host)
     }
 
     /// Whether the client wants to send another request on this connection (RFC 9112, 9.3).

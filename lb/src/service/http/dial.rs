@@ -1,0 +1,105 @@
+//! A fresh server connection together with the first bytes of the request.
+//!
+//! The request is written without waiting for the handshake to be reported: where that is already
+//! over (always on loopback) it saves a turn of the event loop, elsewhere the write says so and is
+//! waited for. A first write that fails has sent nothing, so another server may be tried whatever
+//! the method is.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::{SocketAddr, TcpStream as StdStream};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::output::Output;
+use super::servers::ServerStream;
+use crate::group::{Lease, ServerIndex};
+use crate::service::ServiceContext;
+use crate::service::connect::{ConnectError, is_local};
+use crate::service::socket::poll_write;
+
+/// Connects to the server of a lease and writes what is pending in `head`, as far as it goes; when
+/// that fails, tries other servers, as often as the service allows.
+///
+/// # Errors
+/// [`ConnectError`] of the last try; the service's `connection_errors` has counted it.
+pub(crate) async fn dial(
+    context: &ServiceContext,
+    mut lease: Lease,
+    head: &mut Output,
+) -> Result<(ServerStream, Lease), ConnectError> {
+    // Allocates only when something has failed.
+    let mut tried: Vec<ServerIndex> = Vec::new();
+    loop {
+        let error = match dial_once(context, &lease, head).await {
+            Ok(stream) => return Ok((ServerStream { stream, nodelay: false }, lease)),
+            Err(error) => error,
+        };
+        let server_failed = !matches!(error, ConnectError::Local { .. });
+        if server_failed && tried.len() < context.service.retries as usize {
+            tried.push(lease.index());
+            if let Ok(next) = context.group.choose(&tried) {
+                context.counters().retries.add(1);
+                lease = next;
+                continue;
+            }
+        }
+        context.counters().connection_errors.add(1);
+        return Err(error);
+    }
+}
+
+async fn dial_once(context: &ServiceContext, lease: &Lease, head: &mut Output) -> Result<TcpStream, ConnectError> {
+    let server = || lease.name.clone();
+    match timeout_if_needed(context, lease.address, head).await {
+        Ok(Some(stream)) => {
+            lease.connect_ok();
+            Ok(stream)
+        }
+        Ok(None) => {
+            lease.connect_failed();
+            Err(ConnectError::TimedOut { server: server() })
+        }
+        Err(source) if is_local(&source) => Err(ConnectError::Local { source }),
+        Err(source) => {
+            lease.connect_failed();
+            Err(ConnectError::Failed { server: server(), source })
+        }
+    }
+}
+
+/// `None` when the connect timeout has passed.
+async fn timeout_if_needed(
+    context: &ServiceContext,
+    address: SocketAddr,
+    head: &mut Output,
+) -> io::Result<Option<TcpStream>> {
+    let socket = begin(address)?;
+    let first = rustix::io::write(&socket, head.pending());
+    // Registered with the runtime only now, when there is something to wait for.
+    let stream = TcpStream::from_std(StdStream::from(socket))?;
+    let written = match first {
+        Ok(count) => count,
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {
+            let write = poll_fn(|cx| poll_write(&stream, cx, head.pending()));
+            match timeout(context.service.timeouts.connect, write).await {
+                Ok(written) => written?,
+                Err(_) => return Ok(None),
+            }
+        }
+        Err(errno) => return Err(errno.into()),
+    };
+    head.advance(written);
+    Ok(Some(stream))
+}
+
+fn begin(address: SocketAddr) -> io::Result<Socket> {
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new_raw(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => Err(error),
+        _ => Ok(socket),
+    }
+}

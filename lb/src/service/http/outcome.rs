@@ -1,0 +1,94 @@
+//! How an exchange that reached a server ends for the client, the server connection and the books.
+
+use super::connection::{After, Connection};
+use super::exchange::Exchange;
+use super::head::Method;
+use super::relay::{Down, End};
+use super::servers::{ServerConnections, ServerStream};
+use crate::config::Reuse;
+use crate::group::Lease;
+use crate::service::tcp;
+
+/// What is left of an exchange.
+pub(crate) struct Served<'a> {
+    pub(crate) server: ServerStream,
+    pub(crate) lease: &'a Lease,
+    pub(crate) down: Down,
+    /// Whether the server got the whole request.
+    pub(crate) delivered: bool,
+}
+
+impl Connection<'_> {
+    /// Books the end, keeps or closes the server connection, answers if nobody has; the word is for
+    /// the access log.
+    pub(crate) async fn conclude(
+        &mut self,
+        end: End,
+        exchange: &Exchange,
+        served: Served<'_>,
+    ) -> (After, &'static str) {
+        if matches!(end, End::ServerClosed | End::ServerTimeout | End::BadResponse(_)) {
+            self.context.counters().response_errors.add(1);
+            served.lease.counters().response_errors.add(1);
+        }
+        match end {
+            End::Done => return (self.keep(exchange, served), "ok"),
+            End::Switched => return self.tunnel(served).await,
+            End::ClientReset => return (After::Close, "client-reset"),
+            _ => {}
+        }
+        let (status, reason, word) = match end {
+            End::ClientClosed => (400, "the request ended early".to_owned(), "client-closed"),
+            End::ClientTimeout => (408, "the request content did not come in time".to_owned(), "client-timeout"),
+            End::BadRequest(defect) => (defect.status(), defect.to_string(), "bad-request"),
+            End::BadResponse(defect) => (502, format!("bad response from the server: {defect}"), "bad-response"),
+            End::ServerTimeout => (504, "the server did not answer in time".to_owned(), "server-timeout"),
+            _ => (502, "the server closed its connection without a complete response".to_owned(), "server-closed"),
+        };
+        // A message that has begun cannot be replaced; the client has to see that it is cut.
+        if exchange.is_answered() || !served.down.output.is_flushed() {
+            return (After::Reset, word);
+        }
+        // The server must not go on with a request that has been answered.
+        drop(served);
+        let head_only = exchange.method() == Method::Head;
+        let stay = exchange.may_answer_and_stay();
+        (self.answer(status, &reason, stay, head_only).await, word)
+    }
+
+    fn keep(&mut self, exchange: &Exchange, served: Served<'_>) -> After {
+        let after = if exchange.client_persists() {
+            After::Stay
+        } else if exchange.request_is_complete() && self.has_read_all() {
+            After::Close
+        } else {
+            After::Linger
+        };
+        if served.delivered && exchange.server_persists(served.down.excess()) {
+            let server = served.lease.index();
+            match self.context.service.reuse {
+                Reuse::Never if after == After::Stay => self.own = Some((server, served.server)),
+                Reuse::Never => {}
+                Reuse::Safe | Reuse::Always => ServerConnections::park(&self.context.group, server, served.server),
+            }
+        }
+        after
+    }
+
+    /// Another protocol follows on both connections, with what has already come of it.
+    async fn tunnel(&mut self, mut served: Served<'_>) -> (After, &'static str) {
+        served.down.take_excess();
+        if !self.send(&mut served.down.output).await || !self.send_input_to(&served.server).await {
+            return (After::Reset, "tunnel-failed");
+        }
+        let (end, (up, down)) =
+            tcp::relay(&self.client, &served.server.stream, served.lease, &self.context, self.book.started).await;
+        self.book.bytes_in += up;
+        self.book.bytes_out += down;
+        if end.passes_on_a_reset() {
+            crate::service::socket::reset_on_close(&served.server.stream);
+            return (After::Reset, end.word());
+        }
+        (After::Close, end.word())
+    }
+}

@@ -1,0 +1,348 @@
+//! Moves the bytes of one exchange between a client and the server chosen for it.
+//!
+//! Both directions are watched all the time: a server may answer before it has the whole request, a
+//! client may go away while it waits. Each direction holds at most one buffer and reads again only
+//! when that is written. Decisions are made in [`super::exchange`]; here are sockets and time.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+use super::defect::Defect;
+use super::exchange::{Exchange, Step};
+use super::input::Input;
+use super::output::{Output, poll_write_first};
+use super::response::ResponseHead;
+use super::rewrite::{self, ClientConnection};
+use super::scan::{HeadScan, Scanned};
+use super::timer::poll_deadline;
+use crate::group::Lease;
+use crate::service::ServiceContext;
+
+/// How a relay ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The client has the whole response.
+    Done,
+    /// The client has a 101; what follows is another protocol.
+    Switched,
+    /// The client's connection is broken.
+    ClientReset,
+    /// The client closed in the middle of its request.
+    ClientClosed,
+    /// The client does not take the response, or does not send the rest of its request.
+    ClientTimeout,
+    /// The request content is malformed.
+    BadRequest(Defect),
+    /// The server closed or reset the connection before the response was complete.
+    ServerClosed,
+    /// The server does not answer, or not go on.
+    ServerTimeout,
+    /// The response is malformed.
+    BadResponse(Defect),
+}
+
+/// One exchange on its two connections.
+pub(crate) struct Relay<'a> {
+    pub(crate) context: &'a ServiceContext,
+    pub(crate) exchange: &'a mut Exchange,
+    pub(crate) client: &'a TcpStream,
+    /// What has come from the client: request content, then the next request.
+    pub(crate) input: &'a mut Input,
+    pub(crate) server: &'a TcpStream,
+    pub(crate) lease: &'a Lease,
+    /// The request head and the content that came with it.
+    pub(crate) up: &'a mut Output,
+    /// Whether `up` is needed again if the server connection turns out to be dead.
+    pub(crate) keep_up: bool,
+    pub(crate) down: Down,
+    /// Whether the client waits for `100 Continue` before it sends its content.
+    pub(crate) waits_for_continue: bool,
+    /// When bytes last moved.
+    pub(crate) since: Instant,
+    /// Bytes of request content read so far.
+    pub(crate) received: u64,
+    /// Bytes at the start of `input` that are for the server.
+    pub(crate) up_ready: usize,
+    pub(crate) up_blocked: bool,
+    /// The server takes no more of the request.
+    pub(crate) up_dead: bool,
+    /// The client has sent its FIN.
+    pub(crate) client_ended: bool,
+}
+
+/// The direction from the server to the client.
+pub(crate) struct Down {
+    pub(crate) input: Input,
+    /// Heads, and the content that goes out with them.
+    pub(crate) output: Output,
+    scan: HeadScan,
+    /// Bytes at the start of `input` that are for the client.
+    ready: usize,
+    blocked: bool,
+    switched: bool,
+    /// Status of the response that counts, 0 before it.
+    pub(crate) status: u16,
+    /// Bytes the client has been sent.
+    pub(crate) sent: u64,
+}
+
+impl Down {
+    pub(crate) fn new(output: Output) -> Self {
+        Self {
+            input: Input::default(),
+            output,
+            scan: HeadScan::response(),
+            ready: 0,
+            blocked: false,
+            switched: false,
+            status: 0,
+            sent: 0,
+        }
+    }
+
+    /// How many bytes came behind the response.
+    pub(crate) fn excess(&self) -> usize {
+        self.input.bytes().len()
+    }
+
+    /// Makes the bytes behind a 101 ready to be written: they are the other protocol's.
+    pub(crate) fn take_excess(&mut self) {
+        if !self.input.is_empty() {
+            self.output.tail().extend_from_slice(self.input.bytes());
+            self.input = Input::default();
+        }
+    }
+}
+
+/// What the exchange waits for, which says who is to blame when it waits too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    ClientTakes,
+    ClientSends,
+    ServerTakes,
+    ServerAnswers,
+    ServerSends,
+}
+
+impl Relay<'_> {
+    /// Runs until the response is delivered or cannot be.
+    pub(crate) async fn run(&mut self, timer: &mut Pin<&mut Sleep>) -> End {
+        poll_fn(|cx| self.poll(cx, timer)).await
+    }
+
+    /// Whether the whole request has been given to the server.
+    pub(crate) fn request_is_delivered(&self) -> bool {
+        self.exchange.request_is_complete() && self.up.is_flushed() && self.up_ready == 0 && !self.up_dead
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Pin<&mut Sleep>) -> Poll<End> {
+        // The server first: an answer that is there already counts, whatever became of the request.
+        if let Poll::Ready(end) = self.poll_down(cx) {
+            return Poll::Ready(end);
+        }
+        if let Poll::Ready(end) = self.poll_up(cx) {
+            return Poll::Ready(end);
+        }
+        let wait = self.wait();
+        ready!(poll_deadline(timer, cx, self.since + self.patience(wait)));
+        self.context.counters().timeouts.add(1);
+        let client_fails = matches!(wait, Wait::ClientTakes | Wait::ClientSends);
+        Poll::Ready(if client_fails { End::ClientTimeout } else { End::ServerTimeout })
+    }
+
+    fn wait(&self) -> Wait {
+        if self.down.ready > 0 || !self.down.output.is_flushed() {
+            Wait::ClientTakes
+        } else if self.exchange.is_answered() {
+            Wait::ServerSends
+        } else if self.up_dead {
+            Wait::ServerAnswers
+        } else if self.up_ready > 0 || !self.up.is_flushed() {
+            Wait::ServerTakes
+        } else if self.exchange.request_is_complete() || self.waits_for_continue {
+            Wait::ServerAnswers
+        } else {
+            Wait::ClientSends
+        }
+    }
+
+    fn patience(&self, wait: Wait) -> Duration {
+        let timeouts = &self.context.service.timeouts;
+        match wait {
+            Wait::ClientTakes | Wait::ServerSends => timeouts.response_body,
+            Wait::ClientSends => timeouts.client_body,
+            Wait::ServerTakes | Wait::ServerAnswers => timeouts.response_head,
+        }
+    }
+
+    /// Server to client, until a socket would block; ready when that is over.
+    fn poll_down(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            if ready!(self.poll_deliver(cx)).is_err() {
+                return Poll::Ready(End::ClientReset);
+            }
+            if self.down.switched {
+                return Poll::Ready(End::Switched);
+            }
+            if self.exchange.response_is_complete() {
+                return Poll::Ready(End::Done);
+            }
+            match ready!(self.down.input.poll_fill(self.server, cx, &self.context.buffers)) {
+                Ok(0) => match self.exchange.response_ends() {
+                    Ok(()) => return Poll::Ready(End::Done),
+                    Err(_) => return Poll::Ready(End::ServerClosed),
+                },
+                Ok(count) => self.lease.counters().bytes_out.add(count as u64),
+                Err(_) => return Poll::Ready(End::ServerClosed),
+            }
+            self.exchange.response_begins();
+            if let Err(defect) = self.take_response() {
+                return Poll::Ready(End::BadResponse(defect));
+            }
+        }
+    }
+
+    /// Writes to the client what is ready for it.
+    fn poll_deliver(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let down = &mut self.down;
+        let counters = self.context.counters();
+        let before = down.sent;
+        let (sent, since) = (&mut down.sent, &mut self.since);
+        let flushed = down.output.poll_flush(self.client, cx, |count| *sent += count as u64);
+        if *sent > before {
+            *since = Instant::now();
+            counters.bytes_out.add(*sent - before);
+        }
+        ready!(flushed)?;
+        down.output.clear();
+        while down.ready > 0 {
+            let bytes = &down.input.bytes()[..down.ready];
+            let count = ready!(poll_write_first(self.client, cx, bytes, &mut down.blocked))?;
+            down.input.consume(count);
+            down.ready -= count;
+            down.sent += count as u64;
+            self.since = Instant::now();
+            counters.bytes_out.add(count as u64);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads what has come from the server as heads and content, and prepares it for the client.
+    fn take_response(&mut self) -> Result<(), Defect> {
+        while !self.exchange.is_answered() && !self.down.switched {
+            match self.down.scan.advance(self.down.input.bytes())? {
+                Scanned::Partial => return Ok(()),
+                Scanned::Complete { end, .. } => self.take_head(end)?,
+            }
+        }
+        if self.down.switched {
+            return Ok(());
+        }
+        let down = &mut self.down;
+        let forward = self.exchange.response_bytes(down.input.bytes_mut())?;
+        if down.output.is_flushed() && forward.consumed == forward.forward {
+            down.ready = forward.consumed;
+        } else {
+            // Behind its head, so that both go out in one write.
+            let content = &down.input.bytes()[..forward.forward];
+            down.output.tail().extend_from_slice(content);
+            down.input.consume(forward.consumed);
+        }
+        // Between two pieces of a response the server has its time again.
+        self.since = Instant::now();
+        Ok(())
+    }
+
+    fn take_head(&mut self, end: usize) -> Result<(), Defect> {
+        let down = &mut self.down;
+        let bytes = &down.input.bytes()[..end];
+        let head = ResponseHead::parse(bytes, self.exchange.method())?;
+        let keep = !self.context.drain.is_draining();
+        let (connection, strip) = match self.exchange.response_head(&head, keep)? {
+            Step::Interim { forward: true } => (Some(ClientConnection::Implied), false),
+            Step::Interim { forward: false } => (None, false),
+            Step::Switch => (Some(ClientConnection::Upgrade), false),
+            Step::Final { connection, strip } => (Some(connection), strip),
+        };
+        if let Some(connection) = connection {
+            self.context.counters().response(head.status);
+            rewrite::write_response(bytes, &head, connection, strip, down.output.tail());
+        }
+        if !head.is_interim() {
+            down.status = head.status;
+            down.switched = head.status == 101;
+        }
+        down.input.consume(end);
+        down.scan = HeadScan::response();
+        self.waits_for_continue = false;
+        self.since = Instant::now();
+        Ok(())
+    }
+
+    /// Client to server, until a socket would block; ready only when the exchange has failed.
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            if self.up_dead {
+                // Nobody takes the rest of the request; the server may still have said why.
+                return Poll::Pending;
+            }
+            if ready!(self.poll_submit(cx)).is_err() {
+                self.up_dead = true;
+                return self.poll_down(cx);
+            }
+            if self.client_ended || !self.input.has_room() {
+                return Poll::Pending;
+            }
+            // With the request complete this only watches: for an abort, and for the next request.
+            let Ok(count) = ready!(self.input.poll_fill(self.client, cx, &self.context.buffers)) else {
+                return Poll::Ready(End::ClientReset);
+            };
+            self.context.counters().bytes_in.add(count as u64);
+            match (count, self.exchange.request_is_complete()) {
+                (0, true) => self.client_ended = true,
+                (0, false) => return Poll::Ready(End::ClientClosed),
+                (_, true) => {}
+                (_, false) => {
+                    match self.exchange.request_bytes(self.input.bytes()) {
+                        Ok(consumed) => {
+                            self.up_ready = consumed;
+                            self.received += consumed as u64;
+                        }
+                        Err(defect) => return Poll::Ready(End::BadRequest(defect)),
+                    }
+                    self.waits_for_continue = false;
+                    self.since = Instant::now();
+                }
+            }
+        }
+    }
+
+    /// Writes to the server what is ready for it.
+    fn poll_submit(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let counters = self.lease.counters();
+        let since = &mut self.since;
+        let flushed = self.up.poll_flush(self.server, cx, |count| {
+            counters.bytes_in.add(count as u64);
+            *since = Instant::now();
+        });
+        ready!(flushed)?;
+        if !self.keep_up {
+            self.up.clear();
+        }
+        while self.up_ready > 0 {
+            let bytes = &self.input.bytes()[..self.up_ready];
+            let count = ready!(poll_write_first(self.server, cx, bytes, &mut self.up_blocked))?;
+            self.input.consume(count);
+            self.up_ready -= count;
+            counters.bytes_in.add(count as u64);
+            self.since = Instant::now();
+        }
+        Poll::Ready(Ok(()))
+    }
+}

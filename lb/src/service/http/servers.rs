@@ -1,0 +1,114 @@
+//! The idle server connections of one worker and group, and how one is got for a request.
+//!
+//! At most [`IDLE_MAX`] per server, the one used last is used first, none older than [`IDLE_FOR`].
+//! One that becomes readable is dropped: nothing was asked, so it is a close or a desynchronised
+//! server. That is seen before each use, and once a second by a sweep that runs while there are any.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::output::OutputStock;
+use crate::group::{ServerIndex, WorkerGroup};
+
+/// Most idle connections per worker and server.
+pub(crate) const IDLE_MAX: usize = 64;
+/// How long a connection stays idle. Servers close theirs after 5 s and more; a request that meets
+/// such a close has to be repeated.
+const IDLE_FOR: Duration = Duration::from_millis(4500);
+/// From one sweep to the next.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// A connection to a real server.
+#[derive(Debug)]
+pub(crate) struct ServerStream {
+    pub(crate) stream: TcpStream,
+    /// Whether small writes are sent at once; set for the first request with content.
+    pub(crate) nodelay: bool,
+}
+
+/// One worker's idle server connections of one group, by server.
+#[derive(Debug)]
+pub(crate) struct ServerConnections {
+    /// Oldest first.
+    idle: RefCell<Vec<Vec<Idle>>>,
+    sweeping: Cell<bool>,
+    pub(crate) outputs: Rc<OutputStock>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    server: ServerStream,
+    since: Instant,
+}
+
+impl ServerConnections {
+    /// None yet, for so many servers.
+    pub(crate) fn new(servers: usize) -> Self {
+        let idle = RefCell::new((0..servers).map(|_| Vec::new()).collect());
+        Self { idle, sweeping: Cell::new(false), outputs: Rc::default() }
+    }
+
+    /// A connection that nothing is known against, the one used last.
+    pub(crate) fn take(&self, server: ServerIndex) -> Option<ServerStream> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(candidate) = idle[server.0].pop() {
+            if is_silent(&candidate.server.stream) {
+                return Some(candidate.server);
+            }
+        }
+        None
+    }
+
+    /// Whether one more connection would be kept.
+    pub(crate) fn has_room(&self, server: ServerIndex) -> bool {
+        self.idle.borrow()[server.0].len() < IDLE_MAX
+    }
+
+    /// Keeps a connection whose last exchange has left it clean, or closes it.
+    pub(crate) fn park(group: &Rc<WorkerGroup>, server: ServerIndex, stream: ServerStream) {
+        let this = &group.http;
+        if !this.has_room(server) || !group.is_up(server) {
+            return;
+        }
+        this.idle.borrow_mut()[server.0].push(Idle { server: stream, since: Instant::now() });
+        if !this.sweeping.replace(true) {
+            let group = Rc::clone(group);
+            tokio::task::spawn_local(async move { sweep(&group).await });
+        }
+    }
+
+    /// Drops what is closed, old, or belongs to a server that is down; whether any are left.
+    fn purge(&self, group: &WorkerGroup, now: Instant) -> bool {
+        let mut left = false;
+        for (server, idle) in self.idle.borrow_mut().iter_mut().enumerate() {
+            let up = group.is_up(ServerIndex(server));
+            idle.retain(|it| up && now.duration_since(it.since) < IDLE_FOR && is_silent(&it.server.stream));
+            left |= !idle.is_empty();
+        }
+        left
+    }
+}
+
+async fn sweep(group: &Rc<WorkerGroup>) {
+    let mut ticks = interval(SWEEP_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick is now.
+    ticks.tick().await;
+    loop {
+        let now = ticks.tick().await;
+        if !group.http.purge(group, now) {
+            group.http.sweeping.set(false);
+            return;
+        }
+    }
+}
+
+/// Whether nothing has come since the last response; no system call unless something may have.
+pub(crate) fn is_silent(stream: &TcpStream) -> bool {
+    matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
