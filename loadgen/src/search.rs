@@ -5,7 +5,17 @@
 
 use std::time::Duration;
 
-use crate::measure::record::Purpose;
+use crate::measure::record::{Purpose, TrialLoad};
+use crate::scenario::Plan;
+use crate::scenario::plan::{LoadPlan, SearchPlan, StartLoad, Unit};
+
+pub mod climb;
+pub mod fixed;
+pub mod stair;
+
+pub use climb::{Climb, ClimbSettings, Repeated};
+pub use fixed::Fixed;
+pub use stair::Stair;
 
 /// A trial that a search wants.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,4 +59,104 @@ pub trait Search {
     fn tell(&mut self, result: Tell);
     /// What is known so far.
     fn found(&self) -> Found;
+}
+
+/// The loads that make sense in a unit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Grain {
+    /// Whole numbers from 1: connections, transactions at once.
+    Whole,
+    /// Rates, to five significant digits: more would be noise in a report.
+    Fine,
+}
+
+impl Grain {
+    /// The grain of a unit.
+    pub fn of(unit: Unit) -> Self {
+        match unit {
+            Unit::Connections | Unit::Transactions => Self::Whole,
+            Unit::ConnectionsPerSecond | Unit::TransactionsPerSecond => Self::Fine,
+        }
+    }
+
+    /// The nearest load that makes sense.
+    pub fn round(self, load: f64) -> f64 {
+        match self {
+            Self::Whole => load.round().max(1.0),
+            Self::Fine if load > 0.0 => {
+                let digit = 10_f64.powf(load.log10().floor() - 4.0);
+                // Divided by the inverse where the digit is a fraction: 0.1 has no exact binary form.
+                if digit < 1.0 {
+                    (load / digit).round() / (1.0 / digit).round()
+                } else {
+                    (load / digit).round() * digit
+                }
+            }
+            Self::Fine => load,
+        }
+    }
+}
+
+/// First load of a climb that should be a share of a ceiling which could not be measured.
+const START_WITHOUT_CEILING: f64 = 100.0;
+
+/// The search of a plan. `ceiling` is what tester and reflectors reached without the DUT, in the
+/// unit of the load: per second, or the connections that descriptors and ports allow.
+pub fn search(plan: &Plan, ceiling: Option<f64>) -> Box<dyn Search + Send> {
+    let grain = Grain::of(plan.load.unit);
+    let sustain = plan.load.phases.sustain;
+    match &plan.search {
+        SearchPlan::Fixed => Box::new(Fixed::new(grain.round(stated_load(&plan.load)), sustain)),
+        SearchPlan::Stair { steps } => Box::new(Stair::new(stated_load(&plan.load), *steps, grain, sustain)),
+        SearchPlan::Climb(climb) => {
+            let (start, descend) = match climb.start {
+                StartLoad::OfCeiling(share) => {
+                    (ceiling.map_or(START_WITHOUT_CEILING, |ceiling| ceiling * share.as_ratio()), true)
+                }
+                StartLoad::Absolute(load) => (load, false),
+            };
+            let settings = ClimbSettings {
+                start,
+                descend,
+                factor: climb.factor,
+                width: climb.width.as_ratio(),
+                cap: [climb.max, ceiling].into_iter().flatten().reduce(f64::min),
+                grain,
+                sustain,
+                final_sustain: climb.final_sustain,
+                budget: climb.budget,
+            };
+            Box::new(Repeated::new(settings, climb.repeats))
+        }
+    }
+}
+
+/// The load of `[load]`: a plan without a climb has one.
+fn stated_load(load: &LoadPlan) -> f64 {
+    load.rate.map_or_else(|| load.count.map_or(1.0, |count| f64::from(count.get())), |rate| rate.as_f64())
+}
+
+/// The load of an [`Ask`] in the terms of a trial.
+pub fn trial_load(unit: Unit, load: f64) -> TrialLoad {
+    let whole = load.round().clamp(1.0, f64::from(u32::MAX)) as u32;
+    match unit {
+        Unit::ConnectionsPerSecond | Unit::TransactionsPerSecond => TrialLoad::Rate(load),
+        Unit::Connections => TrialLoad::Held(whole),
+        Unit::Transactions => TrialLoad::Closed(whole),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loads_are_rounded_to_what_makes_sense() {
+        assert_eq!([0.2, 1.5, 999.4].map(|load| Grain::Whole.round(load)), [1.0, 2.0, 999.0]);
+        assert_eq!(
+            [12_345.678, 0.012_345_678, 707.106_78].map(|load| Grain::Fine.round(load)),
+            [12_346.0, 0.012_346, 707.11]
+        );
+        assert_eq!(Grain::Fine.round(1_234_567.0), 1_234_600.0);
+    }
 }

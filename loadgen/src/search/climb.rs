@@ -1,0 +1,347 @@
+//! The highest load that passes: qualify, raise by a factor until a fail, bisect, confirm.
+//!
+//! After RFC 9411, 7.2.4 (qualify at an initial load, iterate, a final iteration at
+//! full length). Invariants: a confirmed load is never above a load that failed; a load at or above
+//! a failed one is not asked for again; every search ends after at most [`TRIALS_MAX`] trials of
+//! searching and [`CONFIRMS_MAX`] confirming ones. A failed confirming trial is a new upper bound:
+//! the shorter trials that passed there are superseded, and because short trials have then proven
+//! to mislead, the search goes on below at full length.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::{Ask, Found, Grain, Search, Tell};
+use crate::measure::record::Purpose;
+
+/// Trials of one search, confirming ones left out, after which it goes on to confirm what it has.
+pub const TRIALS_MAX: u32 = 40;
+/// Trials of one search at full length.
+pub const CONFIRMS_MAX: u32 = 8;
+/// Qualifying trials of a search whose first load was our own guess.
+const QUALIFIES_MAX: u32 = 3;
+/// How far a guessed first load goes down after it failed to qualify.
+const DESCENT: f64 = 10.0;
+
+/// What a climb goes by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClimbSettings {
+    /// First load.
+    pub start: f64,
+    /// Whether the first load is only a guess (a share of the ceiling): a device that does not carry
+    /// it is asked for less before the search gives up.
+    pub descend: bool,
+    /// Factor between two loads while they pass; greater than 1.
+    pub factor: f64,
+    /// Relative distance at which pass and fail count as one: 1 − pass/fail.
+    pub width: f64,
+    /// Highest load that may be tried.
+    pub cap: Option<f64>,
+    /// Which loads make sense.
+    pub grain: Grain,
+    /// Sustain of a searching trial.
+    pub sustain: Duration,
+    /// Sustain of the confirming trial.
+    pub final_sustain: Duration,
+    /// Wall time after which only the confirming trial may begin.
+    pub budget: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    Qualify,
+    Search,
+    Confirm,
+    Done,
+}
+
+/// One climb.
+#[derive(Clone, Debug)]
+pub struct Climb {
+    settings: ClimbSettings,
+    state: State,
+    start: f64,
+    asked: Purpose,
+    passed: Vec<f64>,
+    upper: Option<f64>,
+    confirmed: Option<f64>,
+    /// Whether a trial at full length has refuted shorter ones.
+    refuted: bool,
+    knee: Knee,
+    trials: u32,
+    qualifies: u32,
+    confirms: u32,
+}
+
+impl Climb {
+    /// A climb that has not asked yet.
+    pub fn new(settings: ClimbSettings) -> Self {
+        let start = settings.grain.round(settings.cap.map_or(settings.start, |cap| settings.start.min(cap)));
+        Self {
+            settings,
+            state: State::Qualify,
+            start,
+            asked: Purpose::Qualify,
+            passed: Vec::new(),
+            upper: None,
+            confirmed: None,
+            refuted: false,
+            knee: Knee::Unknown,
+            trials: 0,
+            qualifies: 0,
+            confirms: 0,
+        }
+    }
+
+    fn lower(&self) -> Option<f64> {
+        self.passed.iter().copied().reduce(f64::max)
+    }
+
+    fn ask(&mut self, purpose: Purpose, load: f64) -> Option<Ask> {
+        self.asked = purpose;
+        let sustain = if purpose == Purpose::Confirm { self.settings.final_sustain } else { self.settings.sustain };
+        match purpose {
+            Purpose::Confirm => self.confirms += 1,
+            Purpose::Qualify => self.qualifies += 1,
+            _ => {}
+        }
+        self.trials += u32::from(purpose != Purpose::Confirm);
+        Some(Ask { purpose, load, sustain })
+    }
+
+    fn next_of_search(&mut self, out_of_budget: bool) -> Option<Ask> {
+        let Some(lower) = self.lower() else {
+            self.state = State::Done;
+            return None;
+        };
+        let spent = out_of_budget || self.trials >= TRIALS_MAX;
+        let unproven = self.refuted && self.confirmed != Some(lower);
+        let step = match self.upper {
+            _ if spent || unproven => None,
+            Some(upper) if self.reached(lower, upper) => None,
+            Some(upper) => Some((Purpose::Bisect, self.between(lower, upper))),
+            None if self.settings.cap.is_some_and(|cap| lower >= self.settings.grain.round(cap)) => None,
+            None => Some((Purpose::Climb, self.above(lower))),
+        };
+        let Some((purpose, load)) = step else {
+            self.state = State::Confirm;
+            return self.next_of_confirm();
+        };
+        match self.refuted {
+            false => self.ask(purpose, load),
+            true if self.confirms < CONFIRMS_MAX => self.ask(Purpose::Confirm, load),
+            true => {
+                self.state = State::Done;
+                None
+            }
+        }
+    }
+
+    fn next_of_confirm(&mut self) -> Option<Ask> {
+        match self.lower() {
+            Some(lower) if self.confirmed != Some(lower) && self.confirms < CONFIRMS_MAX => {
+                self.ask(Purpose::Confirm, lower)
+            }
+            _ => {
+                self.state = State::Done;
+                None
+            }
+        }
+    }
+
+    /// Whether pass and fail are as near as they are asked to be, or as they can be.
+    fn reached(&self, lower: f64, upper: f64) -> bool {
+        let adjacent = self.settings.grain == Grain::Whole && upper - lower <= 1.0;
+        adjacent || 1.0 - lower / upper <= self.settings.width
+    }
+
+    fn above(&self, lower: f64) -> f64 {
+        let grain = self.settings.grain;
+        // A factor near 1 must not stand still on whole numbers.
+        let raised = if grain == Grain::Whole {
+            (lower * self.settings.factor).max(lower + 1.0)
+        } else {
+            lower * self.settings.factor
+        };
+        grain.round(self.settings.cap.map_or(raised, |cap| raised.min(cap)))
+    }
+
+    /// A load strictly between a pass and a fail: where the achieved rate points, else the middle in
+    /// log space, which halves the relative width.
+    fn between(&mut self, lower: f64, upper: f64) -> f64 {
+        let grain = self.settings.grain;
+        let middle = (lower * upper).sqrt();
+        let inside = |load: f64| Some(grain.round(load)).filter(|load| lower < *load && *load < upper);
+        let load = self.knee.probe(middle, self.settings.width, inside).or_else(|| inside(middle));
+        // Rounding may meet a bound where two whole numbers are left between.
+        load.unwrap_or(if grain == Grain::Whole { lower + 1.0 } else { middle })
+    }
+
+    fn tell_qualify(&mut self, result: Tell) {
+        if result.passed {
+            self.passed.push(result.load);
+            self.state = State::Search;
+            return;
+        }
+        self.upper = Some(result.load);
+        let below = self.settings.grain.round(result.load / DESCENT);
+        if self.settings.descend && self.qualifies < QUALIFIES_MAX && below < result.load {
+            self.start = below;
+        } else {
+            self.state = State::Done;
+        }
+    }
+
+    fn tell_search(&mut self, result: Tell) {
+        self.knee.learn(result.passed);
+        if result.passed {
+            self.passed.push(result.load);
+            return;
+        }
+        self.upper = Some(self.upper.map_or(result.load, |upper| upper.min(result.load)));
+        let lower = self.lower().unwrap_or(0.0);
+        self.knee.suggest(result.achieved, lower, result.load);
+    }
+
+    fn tell_confirm(&mut self, result: Tell) {
+        if result.passed {
+            self.confirmed = Some(result.load);
+            self.passed.push(result.load);
+            self.state = if self.refuted { State::Search } else { State::Done };
+            return;
+        }
+        self.refuted = true;
+        self.upper = Some(result.load);
+        self.passed.retain(|load| *load < result.load);
+        if self.passed.is_empty() {
+            // The full length refuted even the qualifying load: begin again below it.
+            self.start = self.settings.grain.round(result.load / self.settings.factor);
+            let lower = self.start < result.load && self.confirms < CONFIRMS_MAX;
+            self.state = if lower { State::Qualify } else { State::Done };
+        } else {
+            self.state = State::Search;
+        }
+    }
+}
+
+impl Search for Climb {
+    fn next(&mut self, elapsed: Duration) -> Option<Ask> {
+        let out_of_budget = elapsed >= self.settings.budget;
+        match self.state {
+            State::Qualify if out_of_budget && self.qualifies > 0 => {
+                self.state = State::Done;
+                None
+            }
+            State::Qualify => self.ask(Purpose::Qualify, self.start),
+            State::Search => self.next_of_search(out_of_budget),
+            State::Confirm => self.next_of_confirm(),
+            State::Done => None,
+        }
+    }
+
+    fn tell(&mut self, result: Tell) {
+        match self.asked {
+            Purpose::Qualify => self.tell_qualify(result),
+            Purpose::Confirm => self.tell_confirm(result),
+            _ => self.tell_search(result),
+        }
+    }
+
+    fn found(&self) -> Found {
+        let bracketed = |lower: f64| self.upper.is_some_and(|upper| self.reached(lower, upper));
+        let at_least = self.confirmed.is_some_and(|lower| !bracketed(lower));
+        Found { lower: self.confirmed, upper: self.upper, at_least }
+    }
+}
+
+/// Where the achieved rate of a failed trial says the limit is.
+///
+/// A device that queues completes at its capacity however much it is offered, so two trials around
+/// that rate bracket it at once. The hint is taken only where the answer it foretells cuts the
+/// interval at least as much as the middle would, and dropped after the first wrong one: a misled
+/// search costs one trial more than a plain bisection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Knee {
+    Unknown,
+    At(f64),
+    /// Asked for a load beside the knee, and whether it should pass.
+    Asked(f64, bool),
+    Dropped,
+}
+
+impl Knee {
+    fn suggest(&mut self, achieved: f64, lower: f64, upper: f64) {
+        if *self == Self::Unknown && lower < achieved && achieved < upper {
+            *self = Self::At(achieved);
+        }
+    }
+
+    fn probe(&mut self, middle: f64, width: f64, inside: impl Fn(f64) -> Option<f64>) -> Option<f64> {
+        let Self::At(knee) = *self else { return None };
+        // Together no wider than the width: 1 − (1 − w/3)/(1 + w/2) < w.
+        let below = (knee * (1.0 - width / 3.0), true);
+        let above = (knee * (1.0 + width / 2.0), false);
+        let order = if knee >= middle { [below, above] } else { [above, below] };
+        let (load, passes) = order.into_iter().find_map(|(load, passes)| Some((inside(load)?, passes)))?;
+        *self = Self::Asked(knee, passes);
+        Some(load)
+    }
+
+    fn learn(&mut self, passed: bool) {
+        if let Self::Asked(knee, foretold) = *self {
+            *self = if passed == foretold { Self::At(knee) } else { Self::Dropped };
+        }
+    }
+}
+
+/// A climb done several times; the lowest answer counts, because that is what one can plan with.
+#[derive(Clone, Debug)]
+pub struct Repeated {
+    settings: ClimbSettings,
+    current: Climb,
+    left: u32,
+    done: Vec<Found>,
+}
+
+impl Repeated {
+    /// `repeats` climbs, one after another, in one budget.
+    pub fn new(settings: ClimbSettings, repeats: NonZeroU32) -> Self {
+        let current = Climb::new(settings.clone());
+        Self { settings, current, left: repeats.get() - 1, done: Vec::new() }
+    }
+
+    /// What each finished climb found, in order.
+    pub fn each(&self) -> &[Found] {
+        &self.done
+    }
+}
+
+impl Search for Repeated {
+    fn next(&mut self, elapsed: Duration) -> Option<Ask> {
+        if let Some(ask) = self.current.next(elapsed) {
+            return Some(ask);
+        }
+        let found = self.current.found();
+        // A search that found nothing would find nothing again, at the same cost.
+        if self.left == 0 || elapsed >= self.settings.budget || found.lower.is_none() {
+            return None;
+        }
+        self.done.push(found);
+        self.left -= 1;
+        self.current = Climb::new(self.settings.clone());
+        self.current.next(elapsed)
+    }
+
+    fn tell(&mut self, result: Tell) {
+        self.current.tell(result);
+    }
+
+    fn found(&self) -> Found {
+        let current = self.current.found();
+        let lower = |found: &Found| found.lower.unwrap_or(f64::INFINITY);
+        let lowest = self.done.iter().chain([&current]).min_by(|a, b| lower(a).total_cmp(&lower(b)));
+        lowest.copied().unwrap_or(current)
+    }
+}
+
+#[cfg(test)]
+mod tests;
