@@ -9,10 +9,19 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Raises the soft limit of open descriptors to the hard one and returns what then holds.
 pub fn raise_descriptor_limit() -> u64 {
+    raise_descriptor_limit_to(u64::MAX)
+}
+
+/// Raises the soft limit of open descriptors as far as the hard one and `most` allow, and returns what
+/// then holds; it never lowers it. Programs that size tables by their limit need a bound.
+pub fn raise_descriptor_limit_to(most: u64) -> u64 {
     let limit = getrlimit(Resource::Nofile);
-    if limit.current < limit.maximum || limit.maximum.is_none() {
+    let wanted = limit.maximum.map_or(most, |hard| hard.min(most));
+    if limit.current.is_some_and(|current| current < wanted) {
+        // `most` is no bound for us where there is none at all.
+        let wanted = Some(wanted).filter(|&wanted| wanted != u64::MAX);
         // A refusal leaves the soft limit as it was, which the next line reads.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: wanted, maximum: limit.maximum });
     }
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
@@ -169,6 +178,13 @@ mod tests {
         });
         let used = used.join().unwrap();
         assert!(process_cpu_ns(std::process::id()).unwrap() >= used);
+    }
+
+    #[test]
+    fn the_descriptor_limit_is_raised_but_never_lowered() {
+        let raised = raise_descriptor_limit();
+        assert_eq!(raise_descriptor_limit_to(16), raised);
+        assert_eq!(descriptor_limit(std::process::id()), Some(raised));
     }
 
     #[test]

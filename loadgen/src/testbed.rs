@@ -74,8 +74,8 @@ pub struct Testbed {
 pub struct StopReport {
     /// The last ledger of each reflector, or why there is none.
     pub ledgers: Vec<Result<Ledger, String>>,
-    /// The roles that did not end by themselves in time and were killed.
-    pub killed: Vec<Role>,
+    /// The roles that had to be killed or had ended before, and how.
+    pub unclean: Vec<(Role, String)>,
 }
 
 /// Starts the reflectors, then the DUT, and waits until all of them serve. Logs and filled-in
@@ -242,15 +242,15 @@ impl Testbed {
     /// Takes the last ledgers, then stops the DUT, then the reflectors; each within a bound, after
     /// which it is killed.
     pub fn stop(mut self) -> StopReport {
-        let mut report = StopReport { ledgers: self.ledgers(false), killed: Vec::new() };
+        let mut report = StopReport { ledgers: self.ledgers(false), unclean: Vec::new() };
         if let Some(dut) = &mut self.dut
-            && dut.process.stop(exec::STOP_BOUND)
+            && let Some(how) = dut.process.stop(exec::STOP_BOUND)
         {
-            report.killed.push(Role::Dut);
+            report.unclean.push((Role::Dut, how));
         }
         for process in self.reflectors.iter_mut().filter_map(|reflector| reflector.process.as_mut()) {
-            if process.stop(STOP_BOUND) {
-                report.killed.push(process.role());
+            if let Some(how) = process.stop(STOP_BOUND) {
+                report.unclean.push((process.role(), how));
             }
         }
         report

@@ -149,7 +149,7 @@ fn stopping_ends_a_program_and_what_it_has_forked() {
     wait_until("three sleeps run", || sleeping(&marker) == 3);
     let began = Instant::now();
     let report = testbed.stop();
-    assert!(report.killed.is_empty(), "{report:?}");
+    assert!(report.unclean.is_empty(), "{report:?}");
     assert!(began.elapsed() < Duration::from_secs(2), "SIGTERM was enough, but took {:?}", began.elapsed());
     assert_eq!(marked(&marker), 0);
 }
@@ -161,7 +161,8 @@ fn a_program_that_ignores_sigterm_is_killed() {
     let (plan, _ready) = running(words(&["sh", "-c", &script]));
     let testbed = start(&plan).unwrap();
     wait_until("it sleeps", || sleeping(&marker) == 1);
-    testbed.stop();
+    let report = testbed.stop();
+    assert!(report.unclean[0].1.contains("ignored SIGTERM"), "{report:?}");
     assert_eq!(marked(&marker), 0);
 }
 
@@ -333,10 +334,85 @@ fn nothing_outlives_a_killed_run() {
     wait_until("nothing is left", || marked(&marker) == 0);
 }
 
+fn is_installed(program: &str) -> bool {
+    ["/usr/sbin", "/usr/local/sbin", "/usr/bin"].iter().any(|folder| Path::new(folder).join(program).exists())
+}
+
+/// Sends some bytes through the DUT to the listener behind it.
+fn carries_bytes(testbed: &testbed::Testbed, server: &TcpListener) {
+    let mut client = TcpStream::connect(testbed.service()[0]).unwrap();
+    std::io::Write::write_all(&mut client, b"hello").unwrap();
+    let mut seen = [0; 5];
+    // A readiness probe or health check may have come first; they carry no byte.
+    wait_until("a connection carries bytes", || {
+        let (mut connection, _) = server.accept().unwrap();
+        std::io::Read::read_exact(&mut connection, &mut seen).is_ok()
+    });
+    assert_eq!(&seen, b"hello");
+}
+
+#[test]
+fn the_reference_lb_carries_a_connection_on_its_own_core() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = "[admin]\nlisten = \"127.0.0.1:{admin}\"\n[[virtual_service]]\nname = \"main\"\n\
+                listen = \"127.0.0.1:{port}\"\nmode = \"tcp\"\ngroup = \"all\"\n[[group]]\nname = \"all\"\n\
+                real_servers = [\n{ name = \"{name}\", address = \"{address}\" },\n]\n";
+    let config = Template { path: PathBuf::from("lb.toml"), text: text.to_owned() };
+    let mut plan = plan(DutKind::Reference { config, workers: NonZeroU32::MIN });
+    plan.testbed.remote_reflectors = vec![server.local_addr().unwrap()];
+    let mut testbed = start(&plan).unwrap();
+    carries_bytes(&testbed, &server);
+    let (kind, admin) = testbed.admin().unwrap().clone();
+    assert_eq!(kind, "lb");
+    drop(TcpStream::connect(admin).unwrap());
+    let sample = testbed.sample();
+    let dut = sample.role(Role::Dut).unwrap();
+    assert_eq!(dut.cores, testbed.placement().dut);
+    assert!(dut.cpu_ns > 0 && dut.descriptor_limit >= dut.descriptors, "{dut:?}");
+    assert_eq!(testbed.failures(), []);
+    let service = testbed.service()[0];
+    assert!(testbed.stop().unclean.is_empty());
+    assert!(TcpStream::connect(service).is_err());
+
+    // A configuration it refuses is its error, not a timeout.
+    if let DutKind::Reference { config, .. } = &mut plan.testbed.dut.kind {
+        config.text = config.text.replace("mode", "mood");
+    }
+    assert!(error(&plan).contains("mood"));
+}
+
+#[test]
+fn nginx_goes_into_the_background_and_goes_with_the_run() {
+    if !is_installed("nginx") {
+        return;
+    }
+    let text = "worker_processes 1;\npid {run}/nginx.pid;\nerror_log {run}/nginx.log;\nevents {}\nhttp { access_log off;\n\
+                server { listen 127.0.0.1:{port}; location / { return 200; } } }\n";
+    let plan = plan(DutKind::Command {
+        start: words(&["nginx", "-p", "{run}", "-e", "{run}/nginx.log", "-c", "{config}"]),
+        config: Some(Template { path: PathBuf::from("nginx.conf"), text: text.to_owned() }),
+        ready: Ready { tcp: "127.0.0.1:{port}".to_owned(), within: Duration::from_secs(5) },
+        admin: None,
+        package: Some("nginx".to_owned()),
+    });
+    let run_dir = run_dir();
+    let mut testbed = testbed::start(&plan, &run_dir, Path::new(LOADGEN)).unwrap();
+    let path = run_dir.display().to_string();
+    wait_until("master and worker run alone", || {
+        let lines = marked_lines("nginx: ");
+        let is_master = |line: &String| line.contains("master") && line.contains(&path);
+        lines.iter().any(is_master) && testbed.sample().role(Role::Dut).unwrap().descriptors > 0
+    });
+    assert_eq!(testbed.failures(), []);
+    let service = testbed.service()[0];
+    assert!(testbed.stop().unclean.is_empty());
+    assert!(TcpStream::connect(service).is_err());
+    assert!(marked_lines(&path).is_empty(), "{:?}", marked_lines(&path));
+}
+
 #[test]
 fn haproxy_carries_a_connection_and_goes_with_the_run() {
-    if !["/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/usr/bin/haproxy"].iter().any(|path| Path::new(path).exists())
-    {
+    if !is_installed("haproxy") {
         return;
     }
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -356,19 +432,11 @@ fn haproxy_carries_a_connection_and_goes_with_the_run() {
     assert!(testbed.admin().unwrap().1.ends_with("/haproxy.sock"));
     assert!(testbed.ledgers(false)[0].is_err());
 
-    let mut client = TcpStream::connect(testbed.service()[0]).unwrap();
-    std::io::Write::write_all(&mut client, b"hello").unwrap();
-    let mut seen = [0; 5];
-    // The readiness probe may have come first; it carries no byte.
-    wait_until("a connection carries bytes", || {
-        let (mut connection, _) = server.accept().unwrap();
-        std::io::Read::read_exact(&mut connection, &mut seen).is_ok()
-    });
-    assert_eq!(&seen, b"hello");
+    carries_bytes(&testbed, &server);
     let sample = testbed.sample();
     let dut = sample.role(Role::Dut).unwrap();
     assert!(dut.cpu_ns > 0 && dut.descriptors > 3, "{dut:?}");
     let service = testbed.service()[0];
-    assert!(testbed.stop().killed.is_empty());
+    assert!(testbed.stop().unclean.is_empty());
     assert!(TcpStream::connect(service).is_err());
 }

@@ -62,11 +62,11 @@ pub(super) fn supervise(
     let ready = Event::Ready { addresses: Vec::new(), admin: None, warnings };
     let _ = channel.send(&ready);
     let end = supervisor.watch(&mut channel);
-    supervisor.end_all();
+    let killed = supervisor.end_all();
     if let Some(group) = group {
         super::cgroup::leave(group);
     }
-    match end {
+    match end.or(killed) {
         None => ExitCode::SUCCESS,
         Some(message) => {
             let _ = channel.send(&Event::Failed { message });
@@ -127,8 +127,9 @@ impl Supervisor {
         }
     }
 
-    /// SIGTERM to the program, a bounded wait, SIGKILL to whatever is left.
-    fn end_all(&mut self) {
+    /// SIGTERM to the program, a bounded wait, SIGKILL to whatever is left. Says so if the program
+    /// itself had to be killed.
+    fn end_all(&mut self) -> Option<String> {
         let in_background = self.program_end == Some(ExitKind::Code(0));
         match self.program_end {
             None => drop(host::process::signal(self.program, Signal::TERM)),
@@ -142,6 +143,7 @@ impl Supervisor {
             this.program_end.is_none() || in_background && !this.left().is_empty()
         };
         self.wait_while(GRACE, running);
+        let ignored = running(self).then(|| format!("{} ignored SIGTERM for {GRACE:?} and was killed", self.name));
         if let Some(init) = &mut self.init {
             // The kernel now kills the whole namespace.
             drop(init.kill());
@@ -152,6 +154,7 @@ impl Supervisor {
             left.iter().for_each(|&pid| drop(host::process::signal(pid, Signal::KILL)));
             !left.is_empty()
         });
+        ignored
     }
 
     fn wait_while(&mut self, bound: Duration, mut condition: impl FnMut(&mut Self) -> bool) {

@@ -154,11 +154,7 @@ impl RoleProcess {
         if self.end.is_none()
             && let Ok(Some(status)) = self.child.try_wait()
         {
-            let said = std::iter::from_fn(|| self.channel.receive::<Event>(Duration::ZERO).ok());
-            let said = said.take(8).find_map(|event| match event {
-                Event::Failed { message } => Some(message),
-                _ => None,
-            });
+            let said = self.last_words();
             self.end = Some(said.unwrap_or_else(|| format!("it ended with {}", ExitKind::from(status))));
         }
         self.end.clone()
@@ -172,18 +168,30 @@ impl RoleProcess {
         TestbedError::NotReady { role: self.role.name(), bound, waited_for, log: self.log() }
     }
 
-    /// Asks it to stop, waits, and kills it with all that descends from it if it does not. Says whether
-    /// it had to be killed.
-    pub(super) fn stop(&mut self, bound: Duration) -> bool {
+    /// Asks it to stop, waits, and kills it with all that descends from it if it does not. Says what
+    /// had to be killed, if anything, or how it had ended before.
+    pub(super) fn stop(&mut self, bound: Duration) -> Option<String> {
+        let before = self.failure();
         // A role that has ended cannot read it.
         let _ = self.channel.send(&Order::Stop);
-        let killed = !host::process::ended_within(self.pid(), bound);
-        if killed {
+        let late = !host::process::ended_within(self.pid(), bound);
+        if late {
             self.kill();
         }
-        // It has ended, and this only collects its status.
+        // It has ended: this collects its status and its last words.
         let _ = self.child.try_wait();
-        killed
+        if before.is_some() {
+            return before;
+        }
+        if late { Some(format!("it did not stop within {bound:?} and was killed")) } else { self.last_words() }
+    }
+
+    fn last_words(&mut self) -> Option<String> {
+        let said = std::iter::from_fn(|| self.channel.receive::<Event>(Duration::ZERO).ok());
+        said.take(8).find_map(|event| match event {
+            Event::Failed { message } => Some(message),
+            _ => None,
+        })
     }
 
     fn kill(&mut self) {

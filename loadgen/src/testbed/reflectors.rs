@@ -80,7 +80,13 @@ fn connect(address: SocketAddr) -> std::io::Result<Channel> {
     let port = address.port().saturating_add(CONTROL_PORT_OFFSET);
     let stream = TcpStream::connect_timeout(&SocketAddr::new(address.ip(), port), CONNECT_BOUND)?;
     stream.set_nodelay(true)?;
-    Ok(Channel::new(stream))
+    let mut channel = Channel::new(stream);
+    // Something else may listen there; a reflector greets with its ready line.
+    match channel.receive::<Event>(CONNECT_BOUND) {
+        Ok(Event::Ready { .. }) => Ok(channel),
+        Ok(_) => Err(std::io::Error::other("not a reflector's control port")),
+        Err(error) => Err(std::io::Error::other(error)),
+    }
 }
 
 impl Reflector {
@@ -149,8 +155,7 @@ impl Reflector {
                     self.last = Some(*ledger);
                 }
                 Ok(Event::Failed { message }) => return Err(message),
-                // A remote reflector greets every control connection with its ready line.
-                Ok(Event::Ready { .. }) => {}
+                Ok(Event::Ready { .. }) => return Err("it said twice that it is ready".to_owned()),
                 Err(ChannelError::Late(_)) => return Err(format!("no answer within {bound:?}")),
                 Err(error) => return Err(error.to_string()),
             }

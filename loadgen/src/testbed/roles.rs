@@ -5,14 +5,24 @@
 //! channel ends. This is the only file of the crate that imports `lb` and `reflector`.
 
 use std::ffi::OsString;
+use std::num::NonZeroU32;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use wire::control::Event;
+use wire::control::{Command, Event};
+use wire::ledger::Ledger;
 
-use super::channel::Channel;
+use super::channel::{Channel, ChannelError};
 use super::exec;
+
+/// Descriptor limit that a program which is not ours gets, if the host allows as many. Some size their
+/// tables by it, and containers often allow a thousand times more.
+const FOREIGN_DESCRIPTORS: u64 = 1 << 20;
+
+/// How long a role waits for an order before it waits again.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// The arguments after `loadgen role`.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,8 +41,6 @@ pub struct RoleArgs {
 enum RoleKind {
     /// A reflector, with the arguments of the program `reflector`.
     Reflector {
-        #[arg(long)]
-        instance: String,
         #[arg(last = true)]
         arguments: Vec<OsString>,
     },
@@ -41,7 +49,7 @@ enum RoleKind {
         #[arg(long)]
         config: PathBuf,
         #[arg(long)]
-        workers: std::num::NonZeroU32,
+        workers: NonZeroU32,
     },
     /// A supervised program.
     Exec {
@@ -61,16 +69,12 @@ pub fn role_main(args: &RoleArgs) -> ExitCode {
     let channel = Channel::new(input);
     let warnings = match prepare(args) {
         Ok(warnings) => warnings,
-        Err(message) => {
-            // Without a parent nobody is left to be told.
-            let _ = channel.send(&Event::Failed { message });
-            return ExitCode::FAILURE;
-        }
+        Err(message) => return failed(&channel, message),
     };
     match &args.kind {
         RoleKind::Exec { program } => exec::supervise(channel, program, args.group.as_deref(), warnings),
-        RoleKind::Reflector { instance, arguments } => programs::reflector(channel, instance, arguments, warnings),
-        RoleKind::Lb { config, workers } => programs::lb(channel, config, *workers, &args.cores, warnings),
+        RoleKind::Reflector { arguments } => reflector(channel, arguments, warnings),
+        RoleKind::Lb { config, workers } => lb(channel, config, *workers, &args.cores, warnings),
         RoleKind::Init => ExitCode::SUCCESS,
     }
 }
@@ -85,7 +89,12 @@ fn prepare(args: &RoleArgs) -> Result<Vec<String>, String> {
     {
         warnings.push(format!("this role may outlive a killed parent ({error})"));
     }
-    host::kernel::raise_descriptor_limit();
+    if matches!(args.kind, RoleKind::Exec { .. }) {
+        host::kernel::raise_descriptor_limit_to(FOREIGN_DESCRIPTORS);
+    } else {
+        host::kernel::raise_descriptor_limit();
+        log_to_stderr();
+    }
     if let Some(group) = &args.group {
         super::cgroup::join(group).map_err(|error| format!("cannot join {}: {error}", group.display()))?;
     }
@@ -97,17 +106,108 @@ fn prepare(args: &RoleArgs) -> Result<Vec<String>, String> {
     Ok(warnings)
 }
 
-/// Stand-ins until the programs are linked.
-mod programs {
-    use super::*;
+/// Serves as the reference LB.
+fn lb(mut channel: Channel, path: &Path, workers: NonZeroU32, cores: &[usize], warnings: Vec<String>) -> ExitCode {
+    let start = || -> Result<lb::Lb, String> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{name} cannot be read: {error}"))?;
+        let mut config = lb::config::Config::parse(&name, &text).map_err(|error| error.to_string())?;
+        config.workers = Some(workers);
+        config.cores = cores.to_vec();
+        // The load is over when a run stops its DUT.
+        config.drain = config.drain.min(exec::GRACE);
+        lb::start(config).map_err(|error| chain(&error))
+    };
+    let lb = match start() {
+        Ok(lb) => lb,
+        Err(message) => return failed(&channel, message),
+    };
+    let warnings = [warnings, lb.warnings()].concat();
+    let ready = Event::Ready { addresses: lb.addresses(), admin: lb.admin(), warnings };
+    serve(&mut channel, &ready, |_| None);
+    lb.drain();
+    lb.wait();
+    ExitCode::SUCCESS
+}
 
-    pub(super) fn reflector(channel: Channel, _: &str, _: &[OsString], _: Vec<String>) -> ExitCode {
-        let _ = channel.send(&Event::Failed { message: "no reflector in this build".to_owned() });
-        ExitCode::FAILURE
+/// Serves as a reflector.
+fn reflector(mut channel: Channel, arguments: &[OsString], warnings: Vec<String>) -> ExitCode {
+    let config = reflector::config_of(arguments);
+    let reflector = match config.and_then(|config| reflector::start(config).map_err(|error| chain(&error))) {
+        Ok(reflector) => reflector,
+        Err(message) => return failed(&channel, message),
+    };
+    let warnings = [&warnings, reflector.warnings()].concat();
+    let ready = Event::Ready { addresses: reflector.addresses().to_vec(), admin: None, warnings };
+    serve(&mut channel, &ready, |reset_peak| Some(reflector.ledger(reset_peak)));
+    reflector.stop();
+    ExitCode::SUCCESS
+}
+
+/// Says that the role is ready and answers orders until it is to stop.
+fn serve(channel: &mut Channel, ready: &Event, ledger: impl Fn(bool) -> Option<Ledger>) {
+    if channel.send(ready).is_err() {
+        return;
     }
+    loop {
+        match channel.receive::<Command>(IDLE) {
+            Ok(Command::Ledger { reset_peak }) => {
+                let event = ledger(reset_peak).map(|ledger| Event::Ledger { ledger: Box::new(ledger) });
+                if event.is_some_and(|event| channel.send(&event).is_err()) {
+                    return;
+                }
+            }
+            Ok(Command::Stop) | Err(ChannelError::Closed) => return,
+            Err(ChannelError::Late(_)) => {}
+            Err(error @ ChannelError::Malformed(_)) => tracing::warn!("order ignored: {error}"),
+        }
+    }
+}
 
-    pub(super) fn lb(channel: Channel, _: &Path, _: std::num::NonZeroU32, _: &[usize], _: Vec<String>) -> ExitCode {
-        let _ = channel.send(&Event::Failed { message: "no reference LB in this build".to_owned() });
-        ExitCode::FAILURE
+fn failed(channel: &Channel, message: String) -> ExitCode {
+    // Without a parent nobody is left to be told.
+    let _ = channel.send(&Event::Failed { message });
+    ExitCode::FAILURE
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_env_filter(filter);
+    // A process plays one role, so nobody has set another one.
+    let _ = log.try_init();
+}
+
+/// Stands in for the reflector until that crate has its interface.
+mod reflector {
+    use super::{Ledger, OsString};
+    pub(super) struct Reflector;
+    pub(super) fn config_of(_: &[OsString]) -> Result<(), String> {
+        Err("no reflector in this build".to_owned())
+    }
+    #[derive(Debug, thiserror::Error)]
+    #[error("none")]
+    pub(super) struct StartError;
+    pub(super) fn start(_: ()) -> Result<Reflector, StartError> {
+        Err(StartError)
+    }
+    impl Reflector {
+        pub(super) fn addresses(&self) -> &[std::net::SocketAddr] {
+            &[]
+        }
+        pub(super) fn warnings(&self) -> &[String] {
+            &[]
+        }
+        pub(super) fn ledger(&self, _: bool) -> Ledger {
+            Ledger::default()
+        }
+        pub(super) fn stop(self) -> Ledger {
+            Ledger::default()
+        }
     }
 }
