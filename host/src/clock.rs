@@ -23,3 +23,21 @@ pub fn wall_clock() -> String {
 pub fn folder_stamp() -> String {
     jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string()
 }
+
+/// The time of day as an HTTP `Date` header carries it (RFC 9110, 5.6.7), always 29 bytes:
+/// `Mon, 23 Nov 2026 04:05:06 GMT`.
+pub fn http_date() -> String {
+    jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_http_date_has_its_fixed_form() {
+        let date = http_date();
+        assert_eq!(date.len(), 29, "{date}");
+        assert!(date.ends_with(" GMT") && date[3..].starts_with(", "), "{date}");
+    }
+}
