@@ -1,0 +1,241 @@
+//! The program `reflector`: options to [`File`] to [`Config`], start, wait for the end, last books.
+//!
+//! Prints one line per address on standard output when it serves, and its ledger as JSON when it
+//! ends on SIGTERM or SIGINT. Exit codes: 0 done, 2 wrong usage or configuration, 3 this host cannot
+//! run it.
+
+mod control;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use wire::document::Document;
+use wire::ledger::Ledger;
+use wire::units::{ByteSize, Percent, Rate, Span};
+
+use crate::config::{CapFile, CapUnit, Config, File, Kind, ListenerFile, Over, SpreadFile, StallFile};
+use crate::{Reflector, start};
+
+/// A web server that answers as it is asked to and keeps books of what it saw.
+///
+/// Steer one answer by its URL, as with HAProxy's haterm: /?s=20k&t=50&r=404; /? lists the
+/// parameters.
+#[derive(Debug, Parser)]
+#[command(name = "reflector", version)]
+struct Options {
+    /// Configuration file (TOML); the options below override it
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to listen on: 127.0.0.1:8080, [::1]:8080, tcp://127.0.0.1:9000 for plain TCP; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", value_parser = listener)]
+    listen: Vec<ListenerFile>,
+    /// Name in answers and in the ledger
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
+    /// Size of a body: 1k
+    #[arg(long, value_name = "SIZE")]
+    size: Option<ByteSize>,
+    /// Time before an answer: 10ms
+    #[arg(long, value_name = "DURATION")]
+    delay: Option<Span>,
+    /// Status of an answer
+    #[arg(long, value_name = "STATUS")]
+    status: Option<u16>,
+    /// Share of requests that fail: 1%
+    #[arg(long, value_name = "SHARE")]
+    failure_share: Option<Percent>,
+    /// Status of those that fail
+    #[arg(long, value_name = "STATUS", requires = "failure_share")]
+    failure_status: Option<u16>,
+    /// When to stop answering for a while, counted from the first request: 3s
+    #[arg(long, value_name = "DURATION", requires = "stall_for")]
+    stall_at: Option<Span>,
+    /// For how long: 1s
+    #[arg(long, value_name = "DURATION", requires = "stall_at")]
+    stall_for: Option<Span>,
+    /// Serve at most so many per second: 1000/s
+    #[arg(long, value_name = "RATE")]
+    rate_cap: Option<Rate>,
+    /// What happens above the rate cap
+    #[arg(long, value_name = "refuse|queue", requires = "rate_cap", value_parser = over)]
+    over: Option<Over>,
+    /// What the rate cap counts
+    #[arg(long, value_name = "connections|requests", requires = "rate_cap", value_parser = unit)]
+    unit: Option<CapUnit>,
+    /// Most connections open at once; more are reset
+    #[arg(long, value_name = "N")]
+    connection_cap: Option<u64>,
+    /// Threads
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Cores to pin the threads to: 0,1
+    #[arg(long, value_name = "CORES", value_delimiter = ',')]
+    cores: Vec<usize>,
+    /// Seed of every random choice
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// How long stopping may take: 5s
+    #[arg(long, value_name = "DURATION")]
+    drain: Option<Span>,
+    /// Address for ledger and stop commands, one JSON object per line; whoever reaches it can stop the reflector
+    #[arg(long, value_name = "ADDRESS")]
+    control: Option<SocketAddr>,
+}
+
+fn listener(text: &str) -> Result<ListenerFile, String> {
+    let (kind, address) = match text.split_once("://") {
+        None => (Kind::Http, text),
+        Some(("http", address)) => (Kind::Http, address),
+        Some(("tcp", address)) => (Kind::Tcp, address),
+        Some((kind, _)) => return Err(format!("{kind}:// is not served; expected http:// or tcp://")),
+    };
+    let address = SocketAddr::from_str(address.trim_end_matches('/')).map_err(|_| {
+        "expected an IP address and a port: 127.0.0.1:8080, [::1]:8080, tcp://127.0.0.1:9000".to_owned()
+    })?;
+    Ok(ListenerFile { address, kind })
+}
+
+fn over(text: &str) -> Result<Over, &'static str> {
+    match text {
+        "refuse" => Ok(Over::Refuse),
+        "queue" => Ok(Over::Queue),
+        _ => Err("expected refuse or queue"),
+    }
+}
+
+fn unit(text: &str) -> Result<CapUnit, &'static str> {
+    match text {
+        "connections" => Ok(CapUnit::Connections),
+        "requests" => Ok(CapUnit::Requests),
+        _ => Err("expected connections or requests"),
+    }
+}
+
+/// The program: reads options, serves until it is told to stop.
+pub fn main() -> ExitCode {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            // Nowhere to say it if the terminal is gone.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
+        .init();
+    let control = options.control;
+    match configure(options) {
+        Ok(config) => serve(config, control).unwrap_or_else(|error| fail(3, &error)),
+        Err(error) => fail(2, &error),
+    }
+}
+
+fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
+    // If standard error is gone, the exit code still says it.
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    ExitCode::from(code)
+}
+
+fn configure(options: Options) -> anyhow::Result<Config> {
+    let document = match &options.config {
+        None => Document::new("command line", ""),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?;
+            Document::new(path.display().to_string(), text)
+        }
+    };
+    let file = override_with(document.parse()?, options);
+    Config::try_from(file).map_err(|error| document.error_at(error.key(), error.message()).into())
+}
+
+fn override_with(mut file: File, options: Options) -> File {
+    if !options.listen.is_empty() {
+        file.listen = options.listen;
+    }
+    if !options.cores.is_empty() {
+        file.cores = options.cores;
+    }
+    if let Some(rate) = options.rate_cap {
+        let (over, unit) = (options.over.unwrap_or_default(), options.unit.unwrap_or_default());
+        file.rate_cap = Some(CapFile { rate, over, unit });
+    }
+    if let (Some(at), Some(length)) = (options.stall_at, options.stall_for) {
+        file.stall = Some(StallFile { at, length, every: None });
+    }
+    file.instance = options.instance.or(file.instance);
+    file.size = options.size.map(SpreadFile::Fixed).or(file.size);
+    file.delay = options.delay.map(SpreadFile::Fixed).or(file.delay);
+    file.status = options.status.or(file.status);
+    file.failure_share = options.failure_share.or(file.failure_share);
+    file.failure_status = options.failure_status.or(file.failure_status);
+    file.connection_cap = options.connection_cap.or(file.connection_cap);
+    file.threads = options.threads.or(file.threads);
+    file.seed = options.seed.or(file.seed);
+    file.drain = options.drain.or(file.drain);
+    file
+}
+
+fn serve(config: Config, control: Option<SocketAddr>) -> anyhow::Result<ExitCode> {
+    host::kernel::raise_descriptor_limit();
+    let kinds: Vec<Kind> = config.listeners.iter().map(|listener| listener.kind).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let control = control.map(|address| control::Control::bind(address, &runtime)).transpose()?;
+    // Before the first line that says that it serves, so that a signal that follows it is not lost.
+    let mut signals = {
+        let _context = runtime.enter();
+        [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?]
+    };
+    let reflector = Arc::new(start(config)?);
+    announce(&reflector, &kinds, control.as_ref().map(control::Control::address));
+    runtime.block_on(async {
+        let [terminate, interrupt] = &mut signals;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = control::run(control, &reflector) => {}
+        }
+    });
+    drop(runtime);
+    let Some(reflector) = Arc::into_inner(reflector) else {
+        anyhow::bail!("a control connection outlived its runtime");
+    };
+    print_ledger(&reflector.stop())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn announce(reflector: &Reflector, kinds: &[Kind], control: Option<SocketAddr>) {
+    for warning in reflector.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let mut out = std::io::stdout().lock();
+    for (address, kind) in reflector.addresses().iter().zip(kinds) {
+        let scheme = match kind {
+            Kind::Http => "http",
+            Kind::Tcp => "tcp",
+        };
+        // Whoever started us may not care to read.
+        let _ = writeln!(out, "ready {scheme}://{address}");
+    }
+    if let Some(address) = control {
+        let _ = writeln!(out, "control {address}");
+    }
+    let _ = out.flush();
+}
+
+fn print_ledger(ledger: &Ledger) -> anyhow::Result<()> {
+    let text = serde_json::to_string(ledger)?;
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

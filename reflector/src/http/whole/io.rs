@@ -1,0 +1,131 @@
+//! The stream under hyper: replays what was read before, counts bytes, notes who closes, and settles
+//! answers when they are written out.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+
+use super::{Phase, Session, Shared, lock};
+use crate::books::End;
+use crate::socket;
+
+/// A registered connection with its books.
+pub(super) struct Tap {
+    stream: TcpStream,
+    replay: Vec<u8>,
+    replayed: usize,
+    session: Shared,
+}
+
+impl Tap {
+    pub(super) fn new(stream: TcpStream, replay: Vec<u8>, session: Shared) -> Self {
+        Self { stream, replay, replayed: 0, session }
+    }
+
+    pub(super) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
+    /// Books what a write took.
+    fn wrote(&self, result: io::Result<usize>) -> io::Result<usize> {
+        let mut session = lock(&self.session);
+        match &result {
+            Ok(bytes) => {
+                session.books.bytes_out(*bytes);
+                session.since_ns = host::clock::monotonic_ns();
+            }
+            Err(_) => session.books.end(End::ResetByPeer),
+        }
+        result
+    }
+}
+
+impl Read for Tap {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut to: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        if self.replayed < self.replay.len() {
+            let rest = &self.replay[self.replayed..];
+            let taken = rest.len().min(to.remaining());
+            to.put_slice(&rest[..taken]);
+            self.replayed += taken;
+            if self.replayed == self.replay.len() {
+                self.replay = Vec::new();
+                self.replayed = 0;
+            }
+            return Poll::Ready(Ok(()));
+        }
+        // By way of the stack, because filling hyper's uninitialised buffer directly would be unsafe.
+        let mut bytes = [0; 8192];
+        let room = to.remaining().min(bytes.len());
+        loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            match socket::read(&self.stream, &mut bytes[..room]) {
+                Ok(read) => {
+                    to.put_slice(&bytes[..read]);
+                    heard(&mut lock(&self.session), read);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    lock(&self.session).books.end(End::ResetByPeer);
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+    }
+}
+
+fn heard(session: &mut Session, read: usize) {
+    if read == 0 {
+        return session.books.end(End::ClosedByPeer);
+    }
+    session.books.bytes_in(read);
+    if session.phase == Phase::Idle {
+        session.enter(Phase::Head);
+    }
+}
+
+impl Write for Tap {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes));
+        Poll::Ready(self.wrote(result))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, pieces));
+        Poll::Ready(self.wrote(result))
+    }
+
+    /// hyper calls this when its own buffer is empty, so what is owed has been sent.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut session = lock(&self.session);
+        let mut settled = false;
+        while let Some((status, check)) = session.owed.pop() {
+            session.books.response(status, check);
+            settled = true;
+        }
+        if settled && session.phase == Phase::Sending {
+            session.enter(Phase::Idle);
+        }
+        if session.reset {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Closing is decided above hyper, where the books are.
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,144 @@
+//! When something may be answered: a rate cap, and windows in which nothing is.
+//!
+//! Pure arithmetic on nanoseconds that the caller read from the monotonic clock. [`Gcra`] is the
+//! virtual scheduling algorithm of ITU-T I.371, annex A: it keeps one time and no bucket, so a cap
+//! never drifts. It does not wait; see `cap.rs`.
+
+use std::time::Duration;
+
+/// What is granted at most in a row after idle time: this long at the capped rate.
+const BURST_PS: u64 = 20_000_000_000;
+/// Slots that a busy queue may catch up on after its thread was held up; more are lost.
+const CATCH_UP_PS: u64 = 1_000_000_000_000;
+
+/// A rate cap that grants exactly its rate in the long run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gcra {
+    /// Picoseconds, because a period in whole nanoseconds would be 0.1 % off at 3 M/s.
+    period_ps: u64,
+    tolerance_ps: u64,
+    /// When the next event is due if events come evenly (I.371: theoretical arrival time).
+    due_ps: u64,
+}
+
+impl Gcra {
+    pub(crate) fn new(events_per_second: f64) -> Self {
+        let period_ps = ((1e12 / events_per_second).round() as u64).max(1);
+        // At least one period: otherwise events that come evenly at the cap would fail by jitter.
+        Self { period_ps, tolerance_ps: BURST_PS.max(period_ps), due_ps: 0 }
+    }
+
+    /// Grants an event at `now_ns` unless it comes too early.
+    pub(crate) fn grant(&mut self, now_ns: u64) -> bool {
+        let now_ps = now_ns.saturating_mul(1000);
+        let granted = self.due_ps <= now_ps.saturating_add(self.tolerance_ps);
+        if granted {
+            self.due_ps = self.due_ps.max(now_ps) + self.period_ps;
+        }
+        granted
+    }
+
+    /// Grants the first of a queue that has not been empty since the last grant. Its slots are
+    /// counted from each other, not from `now_ns`, so a late wake-up costs the queue nothing.
+    pub(crate) fn grant_queued(&mut self, now_ns: u64) -> bool {
+        let now_ps = now_ns.saturating_mul(1000);
+        let granted = self.due_ps <= now_ps.saturating_add(self.tolerance_ps);
+        if granted {
+            self.due_ps = self.due_ps.max(now_ps.saturating_sub(CATCH_UP_PS)) + self.period_ps;
+        }
+        granted
+    }
+
+    /// From when on the next event will be granted, in nanoseconds of the same clock.
+    pub(crate) fn opens_ns(&self) -> u64 {
+        self.due_ps.saturating_sub(self.tolerance_ps).div_ceil(1000)
+    }
+}
+
+/// Time in which nothing is answered, counted from the first measured request or connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// Start of the first window.
+    pub at: Duration,
+    /// Length of each window.
+    pub length: Duration,
+    /// Distance from the start of one window to the start of the next; `None` for a single window.
+    pub every: Option<Duration>,
+}
+
+impl Stall {
+    /// How much of a window remains `elapsed` after the first request; zero outside of windows.
+    pub(crate) fn remaining(&self, elapsed: Duration) -> Duration {
+        let Some(mut since) = elapsed.checked_sub(self.at) else { return Duration::ZERO };
+        if let Some(every) = self.every.filter(|every| !every.is_zero()) {
+            since = Duration::from_nanos((since.as_nanos() % every.as_nanos()) as u64);
+        }
+        self.length.saturating_sub(since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn the_long_run_rate_is_the_cap_however_much_is_asked() {
+        for rate in [7.0, 333.0, 1500.0, 100_000.0] {
+            let mut gcra = Gcra::new(rate);
+            let step_ns = (1e9 / rate / 3.7) as u64;
+            let seconds = 60;
+            let asked = seconds * 1_000_000_000 / step_ns;
+            let granted = (0..asked).filter(|n| gcra.grant(5_000_000_000 + n * step_ns)).count() as f64;
+            let burst = (rate * 0.02).max(1.0) + 1.0;
+            let expected = rate * seconds as f64;
+            assert!((granted - expected).abs() <= burst + expected * 1e-6, "{granted} of {expected} at {rate}/s");
+        }
+    }
+
+    #[test]
+    fn events_that_come_evenly_at_the_cap_are_all_granted_in_spite_of_jitter() {
+        let mut gcra = Gcra::new(1000.0);
+        for n in 0..10_000_u64 {
+            let jitter = if n % 2 == 0 { 9 * MS } else { 0 };
+            assert!(gcra.grant(1_000 * MS + n * MS + jitter), "event {n}");
+        }
+    }
+
+    #[test]
+    fn a_queue_that_wakes_late_still_gets_every_slot() {
+        let mut gcra = Gcra::new(1000.0);
+        assert!(gcra.grant(0));
+        let mut granted = 1;
+        // Woken every 50 ms, more than the burst tolerance, for 10 s.
+        for wake in 1..=200_u64 {
+            while gcra.grant_queued(wake * 50 * MS) {
+                granted += 1;
+            }
+        }
+        assert!((10_000..=10_021).contains(&granted), "{granted}");
+    }
+
+    #[test]
+    fn a_queue_opens_when_it_says() {
+        let mut gcra = Gcra::new(100.0);
+        while gcra.grant(1_000 * MS) {}
+        let opens = gcra.opens_ns();
+        assert!(!gcra.grant_queued(opens - 1));
+        assert!(gcra.grant_queued(opens));
+    }
+
+    #[test]
+    fn a_stall_covers_its_window_and_repeats_if_asked() {
+        let ms = Duration::from_millis;
+        let once = Stall { at: ms(3000), length: ms(1000), every: None };
+        assert_eq!(once.remaining(ms(2999)), ms(0));
+        assert_eq!(once.remaining(ms(3000)), ms(1000));
+        assert_eq!(once.remaining(ms(3999)), ms(1));
+        assert_eq!(once.remaining(ms(4000)), ms(0));
+        let periodic = Stall { every: Some(ms(5000)), ..once };
+        assert_eq!(periodic.remaining(ms(8200)), ms(800));
+        assert_eq!(periodic.remaining(ms(9000)), ms(0));
+    }
+}
