@@ -12,6 +12,7 @@ use wire::units::{Percent, Rate};
 
 use super::RunFolder;
 use super::figures::phases_of;
+use super::folder::TrialNote;
 use crate::measure::record::{EndedEarly, Purpose, TrialLoad};
 use crate::measure::{Latencies, Latency, Outcome, Outcomes, Phase, Role, RoleSample, Sample, Second, TrialRecord};
 use crate::scenario::Plan;
@@ -118,6 +119,7 @@ pub(super) fn external() -> Run {
     answer.limited_by = None;
     answer.evidence.clear();
     answer.judged.clear();
+    answer.books.clear();
     answer.figures[0] = Figure {
         trial: 1,
         failed_at: None,
@@ -145,6 +147,17 @@ pub(super) fn write(run: &Run, root: &Path) -> PathBuf {
     }
     folder.finish(&run.plan, &run.trials, &run.answer).unwrap();
     folder.path().to_owned()
+}
+
+/// What became of the trials of a run.
+pub(super) fn notes(run: &Run) -> Vec<TrialNote> {
+    let verdicts = run.trials.iter().zip(&run.passed).zip(&run.reasons);
+    let note = |((record, passed), reasons): ((&TrialRecord, &Option<bool>), &Vec<String>)| TrialNote {
+        trial: record.number,
+        passed: *passed,
+        reasons: reasons.clone(),
+    };
+    verdicts.map(note).collect()
 }
 
 /// Bytes of base64 text, padding and all.

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::figures::{FigureRow, SUMMARY};
+use super::html::Page;
+use super::plot::{self, Material};
 use super::rows::{self, LATENCY, OUTCOMES, SERVERS, TRIALS, TimelineRow, TrialRow};
 use super::sheet::{Sheet, replace};
 use super::{ReportError, curve, result};
@@ -30,6 +32,8 @@ pub struct RunFolder {
     made_ns: u64,
     /// Columns of `timeline.csv` for cores.
     cores: usize,
+    environment: Value,
+    plan_text: String,
     timeline: Sheet,
     trials: Sheet,
     outcomes: Sheet,
@@ -71,6 +75,8 @@ impl RunFolder {
         Ok(Self {
             made_ns: host::clock::monotonic_ns(),
             cores,
+            environment: environment.clone(),
+            plan_text: plan_text.to_owned(),
             timeline: sheet("timeline.csv", rows::timeline_header(cores))?,
             trials: sheet("trials.csv", rows::header(TRIALS))?,
             outcomes: sheet("outcomes.csv", OUTCOMES.map(str::to_owned).into())?,
@@ -116,7 +122,7 @@ impl RunFolder {
         self.latency.rows(&rows::latency_rows(record))
     }
 
-    /// Writes the answer: numbers first, then histograms.
+    /// Writes the answer: numbers first, then histograms, the page and the pictures.
     ///
     /// # Errors
     /// [`ReportError`] naming the file.
@@ -130,7 +136,41 @@ impl RunFolder {
         replace(&path, (text + "\n").as_bytes())?;
         let path = self.path.join("latency.hlog");
         let log = curve::interval_log(trials).map_err(|source| ReportError::format("a histogram", &path, source))?;
-        replace(&path, &log)
+        replace(&path, &log)?;
+        self.write_pages(&Material { plan, trials, notes: &self.notes, answer })
+    }
+
+    /// The page first: it holds the pictures, too.
+    fn write_pages(&self, material: &Material<'_>) -> Result<(), ReportError> {
+        let pictures = plot::pictures(material);
+        let page = Page {
+            material,
+            pictures: &pictures,
+            environment: &self.environment,
+            plan_text: &self.plan_text,
+            again: self.again(material.plan),
+        };
+        let path = self.path.join("report.html");
+        let text = page.render().map_err(|source| ReportError::format("the page", &path, source))?;
+        replace(&path, text.as_bytes())?;
+        for picture in &pictures {
+            let Ok(drawn) = &picture.drawn else { continue };
+            replace(&self.path.join(format!("{}.svg", picture.stem)), drawn.svg.as_bytes())?;
+            plot::write_png(drawn, &self.path.join(format!("{}.png", picture.stem)))?;
+        }
+        Ok(())
+    }
+
+    /// The command that runs it again from this folder; `None` for a run without a scenario file.
+    fn again(&self, plan: &Plan) -> Option<String> {
+        if plan.scenario_text.is_empty() {
+            return None;
+        }
+        let mut command = format!("loadgen {}", self.path.join("scenario.toml").display());
+        if !plan.testbed.dut.file_text.is_empty() {
+            command.push_str(&format!(" --dut {}", dut_file(&self.path, plan).display()));
+        }
+        Some(command)
     }
 
     fn write_summary(
@@ -182,18 +222,27 @@ fn folder_name(name: &str) -> String {
 /// Copies the DUT's file and the template it names, so that the run folder is enough to run again.
 fn write_dut(folder: &Path, plan: &Plan) -> Result<(), ReportError> {
     let dut = &plan.testbed.dut;
-    if !dut.file_text.is_empty() {
-        replace(&folder.join("dut.toml"), dut.file_text.as_bytes())?;
+    if dut.file_text.is_empty() {
+        return Ok(());
     }
+    let path = dut_file(folder, plan);
+    let beside = folder.join("dut");
+    fs::create_dir_all(&beside).map_err(|source| ReportError::write(&beside, source))?;
+    replace(&path, dut.file_text.as_bytes())?;
     let template: Option<&Template> = match &dut.kind {
         DutKind::Reference { config, .. } => Some(config),
         DutKind::Command { config, .. } => config.as_ref(),
         DutKind::External { .. } | DutKind::None => None,
     };
     match template.and_then(|template| Some((template, template.path.file_name()?))) {
-        Some((template, name)) => replace(&folder.join(name), template.text.as_bytes()),
+        Some((template, name)) => replace(&beside.join(name), template.text.as_bytes()),
         None => Ok(()),
     }
+}
+
+/// Where the DUT's file is kept: under its own name, because reports call the DUT by it.
+fn dut_file(folder: &Path, plan: &Plan) -> PathBuf {
+    folder.join("dut").join(format!("{}.toml", folder_name(&plan.testbed.dut.name)))
 }
 
 #[cfg(test)]
@@ -236,9 +285,14 @@ mod tests {
         assert_eq!(rows("servers.csv"), run.trials.len() * 2);
         assert_eq!(rows("summary.csv"), 1);
         assert!(rows("latency.csv") > run.trials.len() * 6 * 20);
-        for name in
-            ["scenario.toml", "plan.toml", "environment.json", "dut.toml", "reference-http.lb.toml", "latency.hlog"]
-        {
+        for name in [
+            "scenario.toml",
+            "plan.toml",
+            "environment.json",
+            "dut/reference-http.toml",
+            "dut/reference-http.lb.toml",
+            "latency.hlog",
+        ] {
             assert!(fs::metadata(path.join(name)).unwrap().len() > 0, "{name}");
         }
         let result: Value = serde_json::from_slice(&fs::read(path.join("result.json")).unwrap()).unwrap();
@@ -260,6 +314,19 @@ mod tests {
         let names = ["cps_mean", "failed", "attempted", "goodput_bps_mean", "bound", "limited_by", "verdict"];
         let values = ["980", "0", "9800", "8028160", "exact", "dut", "undecided"];
         assert_eq!(names.map(field), values);
+    }
+
+    #[test]
+    #[ignore = "writes the synthetic runs to the folder in NADARE_RENDER, for looking at them"]
+    fn the_synthetic_runs_can_be_looked_at() {
+        let root = PathBuf::from(std::env::var_os("NADARE_RENDER").expect("NADARE_RENDER names a folder"));
+        for (name, run) in
+            [("found", fixture::run()), ("interrupted", &fixture::interrupted()), ("external", &fixture::external())]
+        {
+            let path = fixture::write(run, &root.join("draft"));
+            let _ = fs::remove_dir_all(root.join(name));
+            fs::rename(path, root.join(name)).unwrap();
+        }
     }
 
     #[test]

@@ -1,0 +1,74 @@
+//! Tests of the pictures over synthetic runs.
+
+use super::*;
+use crate::report::fixture::{self, Run};
+
+fn pictures_of(run: &Run) -> Vec<Picture> {
+    let notes = fixture::notes(run);
+    pictures(&Material { plan: &run.plan, trials: &run.trials, notes: &notes, answer: &run.answer })
+}
+
+/// Every tag is closed in order and every `&` begins an entity.
+fn assert_well_formed(svg: &str) {
+    let mut open = Vec::new();
+    for tag in svg.split('<').skip(1) {
+        let (tag, text) = tag.split_once('>').unwrap();
+        let name = tag.trim_start_matches('/').split([' ', '/']).next().unwrap();
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(name), "{tag}");
+        } else if !tag.ends_with('/') {
+            open.push(name);
+        }
+        for entity in text.split('&').skip(1) {
+            assert!(["lt;", "gt;", "amp;", "quot;", "apos;"].iter().any(|known| entity.starts_with(known)), "{text}");
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[test]
+fn every_picture_of_a_search_is_drawn_and_well_formed() {
+    let pictures = pictures_of(fixture::run());
+    let stems: Vec<_> = pictures.iter().map(|picture| picture.stem).collect();
+    assert_eq!(stems, ["rate", "connections", "latency_load", "latency_curve", "servers", "cpu"]);
+    for picture in &pictures {
+        let drawn = picture.drawn.as_ref().unwrap();
+        assert!(drawn.svg.starts_with("<svg "), "{}", picture.stem);
+        assert_well_formed(&drawn.svg);
+    }
+    let svg = |at: usize| &pictures[at].drawn.as_ref().unwrap().svg;
+    for text in ["4 climb ✗", "9 confirm ✓", "connections/s", "seconds since the first trial began", "due", "completed"]
+    {
+        assert!(svg(0).contains(text), "{text} is missing");
+    }
+    assert!(svg(2).contains("limited by dut: 980") && svg(2).contains("without the DUT: 4,300"));
+    assert!(svg(3).contains("99.9 %"));
+    assert!(svg(4).contains("reflector-1") && svg(4).contains("50 %"));
+    assert!(svg(5).contains("generator") && svg(5).contains("busiest core"));
+}
+
+#[test]
+fn a_picture_without_data_says_why() {
+    let pictures = pictures_of(&fixture::external());
+    let why = |stem: &str| pictures.iter().find(|picture| picture.stem == stem).unwrap().drawn.as_ref().err();
+    assert_eq!(
+        why("servers").unwrap(),
+        "no reflector of this program took part: the servers neither name themselves nor keep books"
+    );
+    assert_eq!(why("cpu"), None);
+    let nothing = Run { trials: Vec::new(), ..fixture::interrupted() };
+    assert!(pictures_of(&nothing).iter().all(|picture| picture.drawn.is_err()));
+}
+
+#[test]
+fn a_png_is_written_whole_or_the_reason_named() {
+    let pictures = pictures_of(&fixture::external());
+    let drawn = pictures[0].drawn.as_ref().unwrap();
+    let path = std::env::temp_dir().join(format!("nadare-plot-{}.png", std::process::id()));
+    write_png(drawn, &path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(bytes.starts_with(b"\x89PNG\r\n\x1a\n") && bytes.ends_with(b"IEND\xaeB`\x82"));
+    let error = write_png(drawn, Path::new("/nonexistent/rate.png")).unwrap_err();
+    assert_eq!(error.to_string(), "cannot write /nonexistent/rate.png");
+}

@@ -1,0 +1,323 @@
+//! The tables of the report, as text for a person.
+
+use serde_json::{Value, json};
+
+use super::figures::{arrivals, close, dut_kind, profile};
+use super::plot::Material;
+use super::rows::{ServerRow, ended_early};
+use super::terminal::{decisive, latency_meaning, shown_trial};
+use super::text::{NOTHING, amount, count, maybe_span, share, span};
+use super::usage;
+use crate::measure::{Latency, Outcome, Role, Sample, TrialRecord};
+use crate::scenario::Plan;
+use crate::scenario::plan::{BodyCheck, SearchPlan, StartLoad, WorkloadKind};
+use crate::verdict::answer::Answer;
+
+/// A table: its head, its rows, and which columns hold words instead of numbers.
+pub(super) struct Grid {
+    head: Vec<String>,
+    rows: Vec<(&'static str, Vec<String>)>,
+    text: Vec<usize>,
+    words: Vec<usize>,
+}
+
+impl Grid {
+    pub(super) fn new(head: &[&str]) -> Self {
+        Self {
+            head: head.iter().map(|&cell| cell.to_owned()).collect(),
+            rows: Vec::new(),
+            text: vec![0],
+            words: Vec::new(),
+        }
+    }
+
+    /// Columns that stand to the left.
+    pub(super) fn text(mut self, columns: &[usize]) -> Self {
+        self.text = columns.to_vec();
+        self
+    }
+
+    /// Columns that hold sentences, which may break.
+    pub(super) fn words(mut self, columns: &[usize]) -> Self {
+        self.text.extend(columns);
+        self.words = columns.to_vec();
+        self
+    }
+
+    pub(super) fn row(&mut self, cells: Vec<String>) {
+        self.marked(cells, "");
+    }
+
+    fn marked(&mut self, cells: Vec<String>, mark: &'static str) {
+        debug_assert_eq!(cells.len(), self.head.len(), "{:?}", self.head);
+        self.rows.push((mark, cells));
+    }
+
+    /// The table as the template wants it.
+    pub(super) fn value(self) -> Value {
+        let rows = self.rows.into_iter().map(|(mark, cells)| json!({ "mark": mark, "cells": cells }));
+        json!({ "head": self.head, "rows": rows.collect::<Vec<_>>(), "text": self.text, "words": self.words })
+    }
+}
+
+/// The evidence of `limited_by`; what decided it is marked.
+pub(super) fn evidence(answer: &Answer) -> Grid {
+    let decisive = decisive(answer);
+    let mut grid = Grid::new(&["rule", "finding", "what it saw"]).text(&[0, 1]).words(&[2]);
+    for evidence in &answer.evidence {
+        let finding = match (evidence.rule.as_str(), evidence.holds) {
+            ("G8", true) => "points at the DUT",
+            ("G8", false) => "does not point at the DUT",
+            (_, true) => "in order",
+            (_, false) => "not in order",
+        };
+        let mark = if decisive.iter().any(|other| std::ptr::eq(*other, evidence)) { "here" } else { "" };
+        grid.marked([evidence.rule.clone(), finding.to_owned(), evidence.text.clone()].into(), mark);
+    }
+    grid
+}
+
+/// The path of the search; the figure's trial is marked.
+pub(super) fn trials(material: &Material<'_>) -> Grid {
+    let head = [
+        "trial",
+        "purpose",
+        "load",
+        "sustain",
+        "passed",
+        "due",
+        "failed",
+        "achieved/s",
+        "p50",
+        "p99",
+        "DUT",
+        "generator",
+        "reflectors",
+        "notes",
+    ];
+    let mut grid = Grid::new(&head).text(&[1, 4]).words(&[13]);
+    let shown = shown_trial(material.trials, material.answer).map(|record| record.number);
+    for record in material.trials {
+        let note = material.notes.iter().find(|note| note.trial == record.number);
+        let mut remarks: Vec<String> = note.map(|note| note.reasons.clone()).unwrap_or_default();
+        remarks.extend(record.ended_early.as_ref().map(|early| format!("ended early: {}", ended_early(early))));
+        remarks.extend(record.slots_cut.clone());
+        let passed = match note.and_then(|note| note.passed) {
+            Some(true) => "✓ yes",
+            Some(false) => "✗ no",
+            None => NOTHING,
+        };
+        let busy = |of: &dyn Fn(&Sample, &Sample) -> Option<f64>| {
+            let busy = usage::sustain(record).and_then(|(before, after)| of(before, after));
+            busy.map_or_else(|| NOTHING.to_owned(), share)
+        };
+        let response = |percentile| maybe_span(record.latencies.percentile(Latency::Response, percentile));
+        let cells = vec![
+            record.number.to_string(),
+            record.purpose.name().to_owned(),
+            amount(record.load.amount()),
+            format!("{} s", amount(record.sustain.as_secs_f64())),
+            passed.to_owned(),
+            count(record.due),
+            count(record.outcomes.failed()),
+            amount(record.achieved_rate()),
+            response(50.0),
+            response(99.0),
+            busy(&|a, b| usage::role(a, b, Role::Dut).map(|usage| usage.busy)),
+            busy(&|a, b| usage::role(a, b, Role::Generator).map(|usage| usage.busy)),
+            busy(&|a, b| usage::reflectors(a, b).map(|usage| usage.busy)),
+            remarks.join("; "),
+        ];
+        grid.marked(cells, if shown == Some(record.number) { "here" } else { "" });
+    }
+    grid
+}
+
+/// How the operations of one trial ended, and of all trials together; every kind.
+pub(super) fn outcomes(all: &[TrialRecord], record: &TrialRecord) -> Grid {
+    let mut grid = Grid::new(&["outcome", "in sustain", "share", "whole trial", "all trials"]);
+    let total = record.outcomes.total().max(1) as f64;
+    for (outcome, operations) in record.outcomes.iter() {
+        let everywhere: u64 = all.iter().map(|record| record.outcomes_all.of(outcome)).sum();
+        let cells = vec![
+            outcome.name().to_owned(),
+            count(operations),
+            share(operations as f64 / total),
+            count(record.outcomes_all.of(outcome)),
+            count(everywhere),
+        ];
+        grid.marked(cells, if operations + everywhere == 0 { "zero" } else { "" });
+    }
+    let failed = |outcomes: &crate::measure::Outcomes| count(outcomes.failed());
+    let everywhere: u64 = all.iter().map(|record| record.outcomes_all.failed()).sum();
+    let cells = vec![
+        format!("all but {}", Outcome::Ok.name()),
+        failed(&record.outcomes),
+        share(record.failed_ratio()),
+        failed(&record.outcomes_all),
+        count(everywhere),
+    ];
+    grid.marked(cells, "here");
+    grid
+}
+
+/// Latency percentiles of one trial.
+pub(super) fn latency(record: &TrialRecord) -> Grid {
+    let head = ["latency", "samples", "mean", "p50", "p90", "p95", "p99", "p99.9", "p99.99", "maximum"];
+    let mut grid = Grid::new(&head);
+    for latency in Latency::ALL {
+        let histogram = record.latencies.of(latency);
+        let mean = std::time::Duration::from_nanos(histogram.mean() as u64);
+        let mut cells = vec![latency_meaning(latency).to_owned(), count(histogram.len())];
+        if histogram.is_empty() {
+            cells.resize(grid.head.len(), NOTHING.to_owned());
+        } else {
+            cells.push(span(mean));
+            let percentiles = [50.0, 90.0, 95.0, 99.0, 99.9, 99.99, 100.0];
+            cells.extend(percentiles.map(|percentile| maybe_span(record.latencies.percentile(latency, percentile))));
+        }
+        grid.marked(cells, if histogram.is_empty() { "zero" } else { "" });
+    }
+    grid
+}
+
+/// The real servers of one trial, from both sides.
+pub(super) fn servers(rows: &[ServerRow<'_>]) -> Grid {
+    let head = [
+        "real server",
+        "client: responses",
+        "share",
+        "reflector: requests",
+        "share",
+        "connections",
+        "resets",
+        "bad requests",
+        "checks",
+        "CC peak",
+        "queue drops",
+    ];
+    let mut grid = Grid::new(&head);
+    let maybe_share = |ratio: Option<f64>| ratio.map_or_else(|| NOTHING.to_owned(), share);
+    for row in rows {
+        let book = |entry: fn(&wire::ledger::Ledger) -> u64| {
+            row.ledger.map_or_else(|| NOTHING.to_owned(), |l| count(entry(l)))
+        };
+        grid.row(vec![
+            row.name.to_owned(),
+            count(row.responses),
+            maybe_share(row.client_share),
+            book(|l| l.requests),
+            maybe_share(row.reflector_share),
+            book(|l| l.opened),
+            book(|l| l.reset_by_peer + l.reset_by_reflector),
+            book(|l| l.bad_requests),
+            book(|l| l.check_requests),
+            book(|l| l.open_peak),
+            book(|l| l.accept_queue_drops),
+        ]);
+    }
+    grid
+}
+
+/// What one operation was, how much of it was asked for, and how the figure was searched.
+pub(super) fn method(plan: &Plan) -> Grid {
+    let mut grid = Grid::new(&["", ""]).text(&[0]).words(&[1]);
+    let load = &plan.load;
+    let requests =
+        plan.workload.requests_per_connection.map_or_else(|| "as many as it carries".to_owned(), |n| n.to_string());
+    let mut lines = vec![("workload", workload(plan))];
+    if matches!(plan.workload.kind, WorkloadKind::Http(_)) {
+        lines.push(("requests per connection", requests));
+    }
+    lines.extend([
+        ("closing", close(plan.workload.close).to_owned()),
+        ("load", format!("{}, arrivals {}", load.unit.name(), arrivals(load.arrivals))),
+        (
+            "phases",
+            format!(
+                "ramp-up {}, sustain {}, ramp-down {}, drain {}; only sustain is measured",
+                span(load.phases.ramp_up),
+                span(load.phases.sustain),
+                span(load.phases.ramp_down),
+                span(load.drain)
+            ),
+        ),
+        (
+            "limits",
+            format!(
+                "connect {}, response {}, lag {}, {} slots per worker",
+                span(load.connect_timeout),
+                span(load.response_timeout),
+                span(load.max_lag),
+                count(load.slots.get().into())
+            ),
+        ),
+        ("search", search(plan)),
+        ("DUT", format!("{} ({})", plan.testbed.dut.name, dut_kind(&plan.testbed.dut.kind))),
+        (
+            "DUT CPU quota",
+            plan.testbed.dut.cpu_quota.map_or_else(|| "none".to_owned(), |quota| format!("{quota} of a core")),
+        ),
+        ("reflectors", (plan.testbed.reflectors as usize + plan.testbed.remote_reflectors.len()).to_string()),
+        ("profile", profile(plan.profile).to_owned()),
+    ]);
+    for (name, text) in lines {
+        grid.row([name.to_owned(), text].into());
+    }
+    grid
+}
+
+fn workload(plan: &Plan) -> String {
+    match &plan.workload.kind {
+        WorkloadKind::Tcp => "TCP: connect and close, no bytes".to_owned(),
+        WorkloadKind::Http(http) => {
+            let body = match http.body {
+                BodyCheck::Table { length } => format!("{} B, every byte verified", count(length)),
+                BodyCheck::LengthOfFirst => "as many bytes as the first correct answer".to_owned(),
+            };
+            format!("HTTP/1.1 GET {}; expected: status {}, body {body}", http.request, http.status)
+        }
+    }
+}
+
+fn search(plan: &Plan) -> String {
+    match &plan.search {
+        SearchPlan::Fixed => "none: one trial at a fixed load".to_owned(),
+        SearchPlan::Stair { steps } => format!("stair of {steps} equal steps"),
+        SearchPlan::Climb(climb) => {
+            let start = match climb.start {
+                StartLoad::OfCeiling(share) => format!("{share} of the ceiling without the DUT"),
+                StartLoad::Absolute(load) => amount(load),
+            };
+            format!(
+                "climb from {start}, times {} while it passes, bisect to a width of {}, confirm for {}; budget {}, {} time(s)",
+                amount(climb.factor),
+                climb.width,
+                span(climb.final_sustain),
+                span(climb.budget),
+                climb.repeats
+            )
+        }
+    }
+}
+
+/// The machine, one line per fact.
+pub(super) fn environment(environment: &Value) -> Grid {
+    let mut grid = Grid::new(&["", ""]).text(&[0]).words(&[1]);
+    flatten(&mut grid, "", environment);
+    grid
+}
+
+fn flatten(grid: &mut Grid, name: &str, value: &Value) {
+    match value {
+        Value::Object(entries) => {
+            for (key, entry) in entries {
+                let name = if name.is_empty() { key.clone() } else { format!("{name} · {key}") };
+                flatten(grid, &name, entry);
+            }
+        }
+        Value::Null => {}
+        Value::String(text) => grid.row([name.to_owned(), text.clone()].into()),
+        other => grid.row([name.to_owned(), other.to_string()].into()),
+    }
+}
