@@ -10,10 +10,13 @@
 //! - [`rewrite`], [`reply`]: heads that are forwarded, answers of our own.
 //!
 //! Around it, one task per client connection:
-//! - [`connection`]: request after request; [`outcome`]: how each ends.
+//! - [`connection`]: request after request; [`attempt`]: on its way to a server; [`outcome`]: how it
+//!   ended; [`answers`]: what the client is told by us.
 //! - [`relay`]: the bytes of one exchange; [`input`], [`output`], [`timer`]: what it is made of.
 //! - [`servers`], [`dial`]: server connections, kept ones and fresh ones.
 
+mod answers;
+mod attempt;
 mod connection;
 mod defect;
 mod dial;

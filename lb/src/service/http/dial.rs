@@ -53,16 +53,20 @@ pub(crate) async fn dial(
 
 async fn dial_once(context: &ServiceContext, lease: &Lease, head: &mut Output) -> Result<TcpStream, ConnectError> {
     let server = || lease.name.clone();
-    match timeout_if_needed(context, lease.address, head).await {
-        Ok(Some(stream)) => {
+    match connect_and_write(context, lease.address, head).await {
+        Ok(Some((stream, written))) => {
             lease.connect_ok();
+            lease.counters().bytes_in.add(written as u64);
             Ok(stream)
         }
         Ok(None) => {
             lease.connect_failed();
             Err(ConnectError::TimedOut { server: server() })
         }
-        Err(source) if is_local(&source) => Err(ConnectError::Local { source }),
+        Err(source) if is_local(&source) => {
+            context.shortage.report(&context.service.name, &source);
+            Err(ConnectError::Local { source })
+        }
         Err(source) => {
             lease.connect_failed();
             Err(ConnectError::Failed { server: server(), source })
@@ -71,11 +75,11 @@ async fn dial_once(context: &ServiceContext, lease: &Lease, head: &mut Output) -
 }
 
 /// `None` when the connect timeout has passed.
-async fn timeout_if_needed(
+async fn connect_and_write(
     context: &ServiceContext,
     address: SocketAddr,
     head: &mut Output,
-) -> io::Result<Option<TcpStream>> {
+) -> io::Result<Option<(TcpStream, usize)>> {
     let socket = begin(address)?;
     let first = rustix::io::write(&socket, head.pending());
     // Registered with the runtime only now, when there is something to wait for.
@@ -84,7 +88,8 @@ async fn timeout_if_needed(
         Ok(count) => count,
         Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {
             let write = poll_fn(|cx| poll_write(&stream, cx, head.pending()));
-            match timeout(context.service.timeouts.connect, write).await {
+            // Boxed, so that only a connection that has to wait pays for the state of it.
+            match Box::pin(timeout(context.service.timeouts.connect, write)).await {
                 Ok(written) => written?,
                 Err(_) => return Ok(None),
             }
@@ -92,7 +97,7 @@ async fn timeout_if_needed(
         Err(errno) => return Err(errno.into()),
     };
     head.advance(written);
-    Ok(Some(stream))
+    Ok(Some((stream, written)))
 }
 
 fn begin(address: SocketAddr) -> io::Result<Socket> {

@@ -1,10 +1,18 @@
 //! How an exchange that reached a server ends for the client, the server connection and the books.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
+use tokio::time::Instant;
+
 use super::connection::{After, Connection};
 use super::exchange::Exchange;
 use super::head::Method;
+use super::input::Input;
+use super::output::Output;
 use super::relay::{Down, End};
 use super::servers::{ServerConnections, ServerStream};
+use super::timer::poll_deadline;
 use crate::config::Reuse;
 use crate::group::Lease;
 use crate::service::tcp;
@@ -56,10 +64,11 @@ impl Connection<'_> {
         (self.answer(status, &reason, stay, head_only).await, word)
     }
 
-    fn keep(&mut self, exchange: &Exchange, served: Served<'_>) -> After {
+    /// What becomes of both connections after a response that was delivered whole.
+    pub(crate) fn keep(&mut self, exchange: &Exchange, served: Served<'_>) -> After {
         let after = if exchange.client_persists() {
             After::Stay
-        } else if exchange.request_is_complete() && self.has_read_all() {
+        } else if exchange.request_is_complete() && self.input.is_empty() {
             After::Close
         } else {
             After::Linger
@@ -90,5 +99,21 @@ impl Connection<'_> {
             return (After::Reset, end.word());
         }
         (After::Close, end.word())
+    }
+
+    /// Sends what the client sent ahead to a server that has switched protocols; whether it was taken.
+    async fn send_input_to(&mut self, server: &ServerStream) -> bool {
+        let deadline = Instant::now() + self.context.service.timeouts.response_body;
+        let mut out = Output::new(&self.context.group.http.outputs);
+        if !self.input.is_empty() {
+            out.tail().extend_from_slice(self.input.bytes());
+            self.book.bytes_in += self.input.bytes().len() as u64;
+            self.input = Input::default();
+        }
+        poll_fn(|cx| match out.poll_flush(&server.stream, cx, |_| ()) {
+            Poll::Ready(result) => Poll::Ready(result.is_ok()),
+            Poll::Pending => poll_deadline(&mut self.timer, cx, deadline).map(|()| false),
+        })
+        .await
     }
 }

@@ -56,24 +56,44 @@ pub(crate) struct Relay<'a> {
     pub(crate) input: &'a mut Input,
     pub(crate) server: &'a TcpStream,
     pub(crate) lease: &'a Lease,
-    /// The request head and the content that came with it.
-    pub(crate) up: &'a mut Output,
-    /// Whether `up` is needed again if the server connection turns out to be dead.
-    pub(crate) keep_up: bool,
+    pub(crate) up: Up,
     pub(crate) down: Down,
-    /// Whether the client waits for `100 Continue` before it sends its content.
-    pub(crate) waits_for_continue: bool,
     /// When bytes last moved.
     pub(crate) since: Instant,
+}
+
+/// The direction from the client to the server.
+pub(crate) struct Up {
+    /// The request head and the content that came with it.
+    pub(crate) output: Output,
+    /// Whether `output` is needed again if the server connection turns out to be dead.
+    keep: bool,
+    /// Whether the client waits for `100 Continue` before it sends its content.
+    waits_for_continue: bool,
     /// Bytes of request content read so far.
     pub(crate) received: u64,
-    /// Bytes at the start of `input` that are for the server.
-    pub(crate) up_ready: usize,
-    pub(crate) up_blocked: bool,
+    /// Bytes at the start of the client's input that are for the server.
+    pub(crate) ready: usize,
+    blocked: bool,
     /// The server takes no more of the request.
-    pub(crate) up_dead: bool,
+    dead: bool,
     /// The client has sent its FIN.
-    pub(crate) client_ended: bool,
+    client_ended: bool,
+}
+
+impl Up {
+    pub(crate) fn new(output: Output, keep: bool, waits_for_continue: bool) -> Self {
+        Self {
+            output,
+            keep,
+            waits_for_continue,
+            received: 0,
+            ready: 0,
+            blocked: false,
+            dead: false,
+            client_ended: false,
+        }
+    }
 }
 
 /// The direction from the server to the client.
@@ -138,7 +158,13 @@ impl Relay<'_> {
 
     /// Whether the whole request has been given to the server.
     pub(crate) fn request_is_delivered(&self) -> bool {
-        self.exchange.request_is_complete() && self.up.is_flushed() && self.up_ready == 0 && !self.up_dead
+        self.exchange.request_is_complete() && self.up.output.is_flushed() && self.up.ready == 0 && !self.up.dead
+    }
+
+    /// Whether the request may be sent once more, because the server cannot have begun to carry it out
+    /// or would do the same again.
+    pub(crate) fn may_repeat(&self) -> bool {
+        self.exchange.may_repeat() || self.up.output.is_untouched()
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Pin<&mut Sleep>) -> Poll<End> {
@@ -161,11 +187,11 @@ impl Relay<'_> {
             Wait::ClientTakes
         } else if self.exchange.is_answered() {
             Wait::ServerSends
-        } else if self.up_dead {
+        } else if self.up.dead {
             Wait::ServerAnswers
-        } else if self.up_ready > 0 || !self.up.is_flushed() {
+        } else if self.up.ready > 0 || !self.up.output.is_flushed() {
             Wait::ServerTakes
-        } else if self.exchange.request_is_complete() || self.waits_for_continue {
+        } else if self.exchange.request_is_complete() || self.up.waits_for_continue {
             Wait::ServerAnswers
         } else {
             Wait::ClientSends
@@ -280,7 +306,7 @@ impl Relay<'_> {
         }
         down.input.consume(end);
         down.scan = HeadScan::response();
-        self.waits_for_continue = false;
+        self.up.waits_for_continue = false;
         self.since = Instant::now();
         Ok(())
     }
@@ -288,15 +314,15 @@ impl Relay<'_> {
     /// Client to server, until a socket would block; ready only when the exchange has failed.
     fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
-            if self.up_dead {
+            if self.up.dead {
                 // Nobody takes the rest of the request; the server may still have said why.
                 return Poll::Pending;
             }
             if ready!(self.poll_submit(cx)).is_err() {
-                self.up_dead = true;
+                self.up.dead = true;
                 return self.poll_down(cx);
             }
-            if self.client_ended || !self.input.has_room() {
+            if self.up.client_ended || !self.input.has_room() {
                 return Poll::Pending;
             }
             // With the request complete this only watches: for an abort, and for the next request.
@@ -305,18 +331,18 @@ impl Relay<'_> {
             };
             self.context.counters().bytes_in.add(count as u64);
             match (count, self.exchange.request_is_complete()) {
-                (0, true) => self.client_ended = true,
+                (0, true) => self.up.client_ended = true,
                 (0, false) => return Poll::Ready(End::ClientClosed),
                 (_, true) => {}
                 (_, false) => {
                     match self.exchange.request_bytes(self.input.bytes()) {
                         Ok(consumed) => {
-                            self.up_ready = consumed;
-                            self.received += consumed as u64;
+                            self.up.ready = consumed;
+                            self.up.received += consumed as u64;
                         }
                         Err(defect) => return Poll::Ready(End::BadRequest(defect)),
                     }
-                    self.waits_for_continue = false;
+                    self.up.waits_for_continue = false;
                     self.since = Instant::now();
                 }
             }
@@ -327,19 +353,19 @@ impl Relay<'_> {
     fn poll_submit(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let counters = self.lease.counters();
         let since = &mut self.since;
-        let flushed = self.up.poll_flush(self.server, cx, |count| {
+        let flushed = self.up.output.poll_flush(self.server, cx, |count| {
             counters.bytes_in.add(count as u64);
             *since = Instant::now();
         });
         ready!(flushed)?;
-        if !self.keep_up {
-            self.up.clear();
+        if !self.up.keep {
+            self.up.output.clear();
         }
-        while self.up_ready > 0 {
-            let bytes = &self.input.bytes()[..self.up_ready];
-            let count = ready!(poll_write_first(self.server, cx, bytes, &mut self.up_blocked))?;
+        while self.up.ready > 0 {
+            let bytes = &self.input.bytes()[..self.up.ready];
+            let count = ready!(poll_write_first(self.server, cx, bytes, &mut self.up.blocked))?;
             self.input.consume(count);
-            self.up_ready -= count;
+            self.up.ready -= count;
             counters.bytes_in.add(count as u64);
             self.since = Instant::now();
         }

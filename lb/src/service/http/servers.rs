@@ -31,6 +31,18 @@ pub(crate) struct ServerStream {
     pub(crate) nodelay: bool,
 }
 
+impl ServerStream {
+    /// Prepares it for a request with content, whose last piece must not wait for an acknowledgement.
+    pub(crate) fn ready_for(mut self, has_content: bool) -> Self {
+        if has_content && !self.nodelay {
+            // Fails only on a connection that is already gone, which the next read or write will show.
+            let _ = self.stream.set_nodelay(true);
+            self.nodelay = true;
+        }
+        self
+    }
+}
+
 /// One worker's idle server connections of one group, by server.
 #[derive(Debug)]
 pub(crate) struct ServerConnections {
