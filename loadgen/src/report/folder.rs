@@ -13,7 +13,7 @@ use super::figures::{FigureRow, SUMMARY};
 use super::html::Page;
 use super::plot::{self, Material};
 use super::rows::{self, LATENCY, OUTCOMES, SERVERS, TRIALS, TimelineRow, TrialRow};
-use super::sheet::{Sheet, replace};
+use super::sheet::{Sheet, encode, replace};
 use super::{ReportError, curve, result};
 use crate::measure::record::Purpose;
 use crate::measure::{Phase, Sample, Second, TrialRecord};
@@ -184,8 +184,10 @@ impl RunFolder {
             let record = trial_of(trials, figure);
             rows::row(SUMMARY, &FigureRow { plan, figure, record, answer, run })
         };
-        let rows: Vec<_> = answer.figures.iter().map(of_figure).collect();
-        Sheet::create(self.path.join("summary.csv"), &rows::header(SUMMARY))?.rows(&rows)
+        let rows: Vec<_> = std::iter::once(rows::header(SUMMARY)).chain(answer.figures.iter().map(of_figure)).collect();
+        let path = self.path.join("summary.csv");
+        let bytes = encode(&rows).map_err(|source| ReportError::format("a figure", &path, source))?;
+        replace(&path, &bytes)
     }
 }
 
@@ -326,6 +328,21 @@ mod tests {
             let path = fixture::write(run, &root.join("draft"));
             let _ = fs::remove_dir_all(root.join(name));
             fs::rename(path, root.join(name)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_disk_that_fills_up_keeps_what_was_written_before() {
+        let scratch = Scratch::new("full");
+        let run = fixture::external();
+        for full in ["report.html", "rate.png"] {
+            let mut folder = RunFolder::create(&scratch.0, &run.plan, "", &run.environment).unwrap();
+            std::os::unix::fs::symlink("/dev/full", folder.path().join(format!(".draft-{full}"))).unwrap();
+            let error = folder.finish(&run.plan, &run.trials, &run.answer).unwrap_err();
+            assert!(error.is_disk_full(), "{error:?}");
+            assert!(error.to_string().contains(full), "{error}");
+            assert_eq!(read(&folder.path().join("summary.csv")).len(), 2);
+            assert!(!folder.path().join(full).exists());
         }
     }
 

@@ -242,6 +242,13 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_failed_before_its_first_trial_has_a_page() {
+        let page = page_of(&Run { trials: Vec::new(), ..fixture::interrupted() });
+        assert_well_formed(&page);
+        assert!(page.contains("No trial came to its end."));
+    }
+
+    #[test]
     fn a_run_without_reflectors_says_what_is_missing() {
         let page = page_of(&fixture::external());
         assert_well_formed(&page);

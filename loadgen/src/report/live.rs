@@ -5,6 +5,7 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::rows::load_text;
 use super::text::{amount, count, maybe_span, share};
 use super::usage;
 use crate::measure::record::Purpose;
@@ -81,7 +82,7 @@ fn trial_line(record: &TrialRecord, passed: Option<bool>, reasons: &[String]) ->
         "{mark} trial {} {} at {}: achieved {}/s, failed {}, p99 {}",
         record.number,
         record.purpose.name(),
-        amount(record.load.amount()),
+        load_text(record.load),
         amount(record.achieved_rate()),
         count(record.outcomes.failed()),
         maybe_span(record.latencies.percentile(Latency::Response, 99.0)),
@@ -108,7 +109,7 @@ mod tests {
         );
         assert_eq!(
             trial_line(trial, Some(false), &run.reasons[4]),
-            "✗ trial 5 bisect at 1,216: achieved 1,000/s, failed 0, p99 655 ms (82.2 % of the operations due completed in sustain, at least 99 % needed)"
+            "✗ trial 5 bisect at 1,216/s: achieved 1,000/s, failed 0, p99 655 ms (82.2 % of the operations due completed in sustain, at least 99 % needed)"
         );
     }
 

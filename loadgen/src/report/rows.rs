@@ -5,7 +5,7 @@
 
 use wire::ledger::Ledger;
 
-use super::text::{bare, bare_us, maybe_bare};
+use super::text::{amount, bare, bare_us, maybe_bare};
 use super::usage;
 use crate::measure::record::{EndedEarly, Purpose, TrialLoad};
 use crate::measure::{Latencies, Latency, Outcome, Phase, Role, Sample, Second, TrialRecord};
@@ -306,6 +306,15 @@ pub(super) fn load_kind(load: TrialLoad) -> &'static str {
         TrialLoad::Rate(_) => "rate",
         TrialLoad::Closed(_) => "closed",
         TrialLoad::Held(_) => "held",
+    }
+}
+
+/// A load for a person: `980/s`, `64 at once`, `5,000 held`.
+pub(super) fn load_text(load: TrialLoad) -> String {
+    match load {
+        TrialLoad::Rate(rate) => format!("{}/s", amount(rate)),
+        TrialLoad::Closed(count) => format!("{} at once", amount(count.into())),
+        TrialLoad::Held(count) => format!("{} held", amount(count.into())),
     }
 }
 

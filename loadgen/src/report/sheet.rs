@@ -41,13 +41,8 @@ impl Sheet {
     /// # Errors
     /// [`ReportError`] with the file's name.
     pub(super) fn rows(&mut self, rows: &[Vec<String>]) -> Result<(), ReportError> {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        for row in rows {
-            debug_assert_eq!(row.len(), self.columns, "{} has other columns", self.path.display());
-            writer.write_record(row).map_err(|source| ReportError::format("a row", &self.path, source))?;
-        }
-        let bytes =
-            writer.into_inner().map_err(|source| ReportError::format("a row", &self.path, source.into_error()))?;
+        debug_assert!(rows.iter().all(|row| row.len() == self.columns), "{} has other columns", self.path.display());
+        let bytes = encode(rows).map_err(|source| ReportError::format("a row", &self.path, source))?;
         self.append(&bytes).map_err(|source| ReportError::write(&self.path, source))
     }
 
@@ -60,6 +55,18 @@ impl Sheet {
         self.length += bytes.len() as u64;
         Ok(())
     }
+}
+
+/// Rows as CSV text.
+///
+/// # Errors
+/// What the encoder says about rows of different lengths.
+pub(super) fn encode(rows: &[Vec<String>]) -> Result<Vec<u8>, csv::Error> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.write_record(row)?;
+    }
+    writer.into_inner().map_err(|error| error.into_error().into())
 }
 
 /// Writes a whole file: under another name first, then renamed, so that no reader sees half of it.

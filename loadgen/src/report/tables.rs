@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::figures::{arrivals, close, dut_kind, profile};
 use super::plot::Material;
-use super::rows::{ServerRow, ended_early};
+use super::rows::{ServerRow, ended_early, load_text};
 use super::terminal::{decisive, latency_meaning, shown_trial};
 use super::text::{NOTHING, amount, count, maybe_span, share, span};
 use super::usage;
@@ -16,9 +16,16 @@ use crate::verdict::answer::Answer;
 /// A table: its head, its rows, and which columns hold words instead of numbers.
 pub(super) struct Grid {
     head: Vec<String>,
-    rows: Vec<(&'static str, Vec<String>)>,
+    rows: Vec<Row>,
     text: Vec<usize>,
     words: Vec<usize>,
+}
+
+/// A row: how it is marked, its cells, and a sentence below them.
+struct Row {
+    mark: &'static str,
+    cells: Vec<String>,
+    note: String,
 }
 
 impl Grid {
@@ -50,12 +57,19 @@ impl Grid {
 
     fn marked(&mut self, cells: Vec<String>, mark: &'static str) {
         debug_assert_eq!(cells.len(), self.head.len(), "{:?}", self.head);
-        self.rows.push((mark, cells));
+        self.rows.push(Row { mark, cells, note: String::new() });
+    }
+
+    /// Puts a sentence below the last row, over its whole width.
+    fn note(&mut self, note: String) {
+        if let Some(row) = self.rows.last_mut() {
+            row.note = note;
+        }
     }
 
     /// The table as the template wants it.
     pub(super) fn value(self) -> Value {
-        let rows = self.rows.into_iter().map(|(mark, cells)| json!({ "mark": mark, "cells": cells }));
+        let rows = self.rows.into_iter().map(|row| json!({ "mark": row.mark, "cells": row.cells, "note": row.note }));
         json!({ "head": self.head, "rows": rows.collect::<Vec<_>>(), "text": self.text, "words": self.words })
     }
 }
@@ -90,18 +104,14 @@ pub(super) fn trials(material: &Material<'_>) -> Grid {
         "achieved/s",
         "p50",
         "p99",
-        "DUT",
-        "generator",
-        "reflectors",
-        "notes",
+        "CPU DUT",
+        "CPU generator",
+        "CPU reflectors",
     ];
-    let mut grid = Grid::new(&head).text(&[1, 4]).words(&[13]);
+    let mut grid = Grid::new(&head).text(&[1, 4]);
     let shown = shown_trial(material.trials, material.answer).map(|record| record.number);
     for record in material.trials {
         let note = material.notes.iter().find(|note| note.trial == record.number);
-        let mut remarks: Vec<String> = note.map(|note| note.reasons.clone()).unwrap_or_default();
-        remarks.extend(record.ended_early.as_ref().map(|early| format!("ended early: {}", ended_early(early))));
-        remarks.extend(record.slots_cut.clone());
         let passed = match note.and_then(|note| note.passed) {
             Some(true) => "✓ yes",
             Some(false) => "✗ no",
@@ -115,7 +125,7 @@ pub(super) fn trials(material: &Material<'_>) -> Grid {
         let cells = vec![
             record.number.to_string(),
             record.purpose.name().to_owned(),
-            amount(record.load.amount()),
+            load_text(record.load),
             format!("{} s", amount(record.sustain.as_secs_f64())),
             passed.to_owned(),
             count(record.due),
@@ -126,11 +136,18 @@ pub(super) fn trials(material: &Material<'_>) -> Grid {
             busy(&|a, b| usage::role(a, b, Role::Dut).map(|usage| usage.busy)),
             busy(&|a, b| usage::role(a, b, Role::Generator).map(|usage| usage.busy)),
             busy(&|a, b| usage::reflectors(a, b).map(|usage| usage.busy)),
-            remarks.join("; "),
         ];
         grid.marked(cells, if shown == Some(record.number) { "here" } else { "" });
+        grid.note(remarks(record, note.map_or(&[], |note| &note.reasons)));
     }
     grid
+}
+
+/// Why a trial did not pass, why it ended early, what held it back.
+fn remarks(record: &TrialRecord, reasons: &[String]) -> String {
+    let early = record.ended_early.as_ref().map(|early| format!("ended early: {}", ended_early(early)));
+    let all: Vec<String> = reasons.iter().cloned().chain(early).chain(record.slots_cut.clone()).collect();
+    all.join("; ")
 }
 
 /// How the operations of one trial ended, and of all trials together; every kind.

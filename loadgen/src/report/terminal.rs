@@ -91,6 +91,9 @@ pub(super) fn figure_text(plan: &Plan, figure: &Figure) -> String {
         Bound::Exact => "",
         Bound::Lower => "≥ ",
     };
+    if !figure.value.is_finite() {
+        return format!("{NOTHING} {}", figure_unit(plan, figure));
+    }
     // With one digit behind the point, so that 999.6 does not read as the 1,000 that was expected.
     let tenths = (figure.value * 10.0).round() as u64;
     let tenth =

@@ -21,7 +21,8 @@ impl Axis {
     /// From zero to a bit more than `highest`, about `steps` ticks.
     pub(super) fn from_zero(label: impl Into<String>, highest: f64, steps: u32) -> Self {
         let highest = if highest.is_finite() && highest > 0.0 { highest } else { 1.0 };
-        let step = round_step(highest / f64::from(steps));
+        // Counts and percentages: half a connection is not a tick.
+        let step = round_step(highest / f64::from(steps)).max(1.0);
         let ticks = (0..).map(|at| f64::from(at) * step).take_while(|&at| at <= highest * 1.04);
         Self { label: label.into(), from: 0.0, to: highest * 1.04, ticks: ticks.map(|at| (at, amount(at))).collect() }
     }
@@ -82,7 +83,7 @@ mod tests {
     #[test]
     fn ticks_are_round_and_inside() {
         assert_eq!(labels(&Axis::from_zero("", 4_300.0, 5)), ["0", "1,000", "2,000", "3,000", "4,000"]);
-        assert_eq!(labels(&Axis::from_zero("", 0.0, 4)), ["0", "0.5", "1"]);
+        assert_eq!(labels(&Axis::from_zero("", 0.0, 4)), ["0", "1"]);
         let axis = Axis::log_duration("", 250e3, 9e6);
         assert_eq!(labels(&axis), ["200 µs", "500 µs", "1 ms", "2 ms", "5 ms", "10 ms"]);
         assert_eq!(labels(&Axis::quantiles("", 0.999)), ["0 %", "50 %", "90 %", "99 %", "99.9 %"]);
