@@ -122,7 +122,7 @@ impl RunFolder {
         self.latency.rows(&rows::latency_rows(record))
     }
 
-    /// Writes the answer: numbers first, then histograms, the page and the pictures.
+    /// Writes the answer: numbers first, then the page, the pictures and the histograms.
     ///
     /// # Errors
     /// [`ReportError`] naming the file.
@@ -134,10 +134,11 @@ impl RunFolder {
             .and_then(|document| serde_json::to_string_pretty(&document))
             .map_err(|source| ReportError::format("the answer", &path, source))?;
         replace(&path, (text + "\n").as_bytes())?;
+        // A disk that has become tight should still take the page; the histograms are larger.
+        self.write_pages(&Material { plan, trials, notes: &self.notes, answer })?;
         let path = self.path.join("latency.hlog");
         let log = curve::interval_log(trials).map_err(|source| ReportError::format("a histogram", &path, source))?;
-        replace(&path, &log)?;
-        self.write_pages(&Material { plan, trials, notes: &self.notes, answer })
+        replace(&path, &log)
     }
 
     /// The page first: it holds the pictures, too.
