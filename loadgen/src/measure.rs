@@ -1,5 +1,6 @@
 //! What a trial measured: outcomes, latencies, timelines and evidence. Pure data and arithmetic.
 
+pub mod books;
 pub mod latency;
 pub mod outcome;
 pub mod record;

@@ -1,8 +1,26 @@
 //! What a trial means: did it pass, who set the limit, were the expectations met.
+//!
+//! - [`passes`] and [`can_still_pass`]: one trial against the pass rule.
+//! - [`answer`]: a whole run; figures, `limited_by` with its evidence, expectations, exit code.
+//!
+//! Only records go in, so that every judgement can be repeated from a run folder. Invariant: a figure
+//! that the DUT did not limit is a lower bound, and nothing the tester did wrong counts against the
+//! DUT.
 
 use serde::{Deserialize, Serialize};
 
 pub mod answer;
+mod expectation;
+mod judge;
+mod limit;
+mod pass;
+#[cfg(test)]
+mod tests;
+mod usage;
+mod warning;
+
+pub use judge::{Context, answer};
+pub use pass::{Passed, achieved, can_still_pass, passes};
 
 /// Who set the limit of a figure.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -1,0 +1,170 @@
+//! Did a trial pass, and can it still?
+//!
+//! A rate trial passes if failures stay below the limit *and* completions inside sustain are at
+//! least 99 % of the operations due in it; without the second half a queueing device would pass far
+//! above its capacity. A trial of held connections passes if every one of them lives to the end.
+//! What the tester itself did wrong makes a trial undecided, never failed by the DUT. Shares are
+//! compared in integers: "less than 0.001 %" of 100,000 is no failure at all (RFC 9411, 7.2).
+
+use crate::measure::record::TrialLoad;
+use crate::measure::{Outcome, TrialRecord};
+use crate::scenario::Plan;
+use crate::scenario::plan::{Comparison, Expectation, Metric, Unit};
+
+use super::usage::Usage;
+
+/// Completions inside sustain, of the operations due in it, in percent.
+const COMPLETED_PERCENT: u64 = 99;
+/// Share of never-started operations that is tolerated, as 1 in so many (G2: 0.1 %).
+const UNSENT_LATE_ONE_IN: u64 = 1_000;
+/// Share of the CPU taken by the hypervisor above which a trial is invalid.
+pub(super) const STEAL_MAX: f64 = 0.05;
+
+/// Whether a trial passed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Passed {
+    /// Whether it passed.
+    pub passed: bool,
+    /// What kept it from passing or from being decided, with numbers.
+    pub reasons: Vec<String>,
+    /// Whether the trial is valid: `false` when the tester itself failed, was robbed of its CPU or
+    /// was interrupted. An undecided trial never counts as passed.
+    pub decided: bool,
+}
+
+/// The limit of the failed share, exact in integers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct FailedLimit {
+    /// In units of 10⁻¹² of the attempts.
+    parts: u128,
+    inclusive: bool,
+}
+
+const WHOLE: u128 = 1_000_000_000_000;
+
+impl FailedLimit {
+    /// `[expect] failed`, or less than 0.001 %.
+    pub(super) fn of(plan: &Plan) -> Self {
+        let stated = plan.expect.iter().find(|expectation| expectation.metric == Metric::Failed);
+        stated.map_or(Self { parts: WHOLE / 100_000, inclusive: false }, Self::stated)
+    }
+
+    /// The limit that one line of `[expect]` states.
+    pub(super) fn stated(expectation: &Expectation) -> Self {
+        Self {
+            parts: (expectation.value * WHOLE as f64).round() as u128,
+            inclusive: expectation.comparison == Comparison::LessOrEqual,
+        }
+    }
+
+    pub(super) fn allows(self, failed: u64, attempted: u64) -> bool {
+        let (share, limit) = (u128::from(failed) * WHOLE, u128::from(attempted) * self.parts);
+        failed == 0 || share < limit || self.inclusive && share == limit
+    }
+
+    /// Fewest attempts among which one failure would be allowed; `None` if none ever is.
+    pub(super) fn resolution(self) -> Option<u64> {
+        let exact = WHOLE.checked_div(self.parts)?;
+        let needed = if self.inclusive { WHOLE.div_ceil(self.parts) } else { exact + 1 };
+        u64::try_from(needed).ok()
+    }
+}
+
+/// Whether a trial passed by the rule of the plan.
+pub fn passes(plan: &Plan, trial: &TrialRecord) -> Passed {
+    let invalid = invalid(trial);
+    let failed = broken(plan, trial);
+    let decided = invalid.is_empty();
+    Passed { passed: decided && failed.is_empty(), decided, reasons: invalid.into_iter().chain(failed).collect() }
+}
+
+/// Whether a trial can still pass after so many failures, of so many operations planned in sustain.
+pub fn can_still_pass(plan: &Plan, due_planned: u64, failed_so_far: u64) -> bool {
+    FailedLimit::of(plan).allows(failed_so_far, due_planned)
+}
+
+/// What the trial achieved, in the unit of the load: operations per second of sustain, or the fewest
+/// connections that were open in it.
+pub fn achieved(plan: &Plan, trial: &TrialRecord) -> f64 {
+    match plan.load.unit {
+        Unit::ConnectionsPerSecond | Unit::TransactionsPerSecond => trial.achieved_rate(),
+        Unit::Transactions => trial.transaction_rate(),
+        Unit::Connections => trial.open_min_in_sustain as f64,
+    }
+}
+
+/// Why a trial says nothing about the DUT.
+fn invalid(trial: &TrialRecord) -> Vec<String> {
+    use crate::measure::record::EndedEarly;
+    let mut reasons = Vec::new();
+    let count = |outcome| trial.outcomes.of(outcome);
+    let planned = trial.due.max(trial.outcomes.total());
+    let late = count(Outcome::UnsentLate);
+    if late.saturating_mul(UNSENT_LATE_ONE_IN) > planned {
+        reasons.push(format!("the generator started {late} of {planned} operations too late or never"));
+    }
+    if count(Outcome::LocalError) > 0 {
+        let first = first_failure(trial, Outcome::LocalError);
+        reasons.push(format!("{} operations failed in the tester itself{first}", count(Outcome::LocalError)));
+    }
+    if let Some(steal) = Usage::of(trial).map(|usage| usage.steal()).filter(|steal| *steal > STEAL_MAX) {
+        reasons.push(format!("the hypervisor took {:.1}% of a core away", steal * 100.0));
+    }
+    match &trial.ended_early {
+        None | Some(EndedEarly::CannotPass) => {}
+        Some(EndedEarly::Interrupted) => reasons.push("it was interrupted".to_owned()),
+        Some(EndedEarly::DutDied(how)) => reasons.push(format!("the DUT died: {how}")),
+        Some(EndedEarly::ReflectorDied(how)) => reasons.push(format!("a reflector died: {how}")),
+    }
+    if planned == 0 && trial.ended_early.is_none() {
+        reasons.push("no operation was due".to_owned());
+    }
+    reasons
+}
+
+/// What the testbed did not carry.
+fn broken(plan: &Plan, trial: &TrialRecord) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let failed = trial.outcomes.failed_by_testbed();
+    let attempted = failed + trial.outcomes.of(Outcome::Ok);
+    if failed > 0 && !FailedLimit::of(plan).allows(failed, attempted) {
+        let kinds: Vec<String> = trial
+            .outcomes
+            .iter()
+            .filter(|(outcome, operations)| *outcome != Outcome::Ok && !outcome.is_testers_fault() && *operations > 0)
+            .map(|(outcome, operations)| format!("{} {operations}", outcome.name()))
+            .collect();
+        reasons.push(format!("{failed} of {attempted} operations failed ({})", kinds.join(", ")));
+    }
+    match trial.load {
+        TrialLoad::Rate(_) => {
+            let (completed, due) = (trial.completed_in_sustain, trial.due);
+            if completed.saturating_mul(100) < due.saturating_mul(COMPLETED_PERCENT) {
+                let share = completed as f64 / due.max(1) as f64 * 100.0;
+                reasons
+                    .push(format!("{completed} operations completed in sustain, {share:.1}% of the {due} due in it"));
+            }
+        }
+        TrialLoad::Held(count) => {
+            let lost = trial.outcomes_all.of(Outcome::HoldLost);
+            if lost > 0 {
+                reasons.push(format!("{lost} held connections were lost"));
+            }
+            if trial.open_min_in_sustain < u64::from(count) {
+                let open = trial.open_min_in_sustain;
+                reasons.push(format!("{open} connections were open throughout sustain instead of {count}"));
+            }
+        }
+        TrialLoad::Closed(_) => {}
+    }
+    if reasons.is_empty() && trial.ended_early.is_some() {
+        reasons.push("it ended before its time".to_owned());
+    }
+    reasons
+}
+
+/// The text of the first failure of a kind, in brackets, or nothing.
+pub(super) fn first_failure(trial: &TrialRecord, outcome: Outcome) -> String {
+    let first = trial.first_failures.iter().find(|(kind, _)| *kind == outcome);
+    first.map(|(_, text)| format!(" ({text})")).unwrap_or_default()
+}

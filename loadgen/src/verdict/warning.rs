@@ -1,0 +1,124 @@
+//! What the user should know beside the answer, each with the next step.
+
+use crate::measure::{Outcome, Role, TrialRecord};
+use crate::scenario::Plan;
+use crate::scenario::plan::{DutKind, SearchPlan};
+
+use super::answer::Figure;
+use super::expectation::lag_share;
+use super::limit::{CEILING_SHARE_MAX, CEILING_SHARE_WARN};
+use super::pass::{FailedLimit, Passed};
+use super::usage::Usage;
+
+/// Share of the response time's p99 above which the generator's lag marks latencies.
+pub(super) const LAG_SHARE_MAX: f64 = 0.10;
+const STEAL_WARN: f64 = 0.01;
+
+/// Warnings about the trial that the answer rests on.
+pub(super) fn of(plan: &Plan, trial: &TrialRecord, passed: &Passed, figures: &[Figure]) -> Vec<String> {
+    let usage = Usage::of(trial);
+    let all = [
+        resolution(plan, trial),
+        ceiling(plan, figures),
+        lag(trial),
+        steal(usage.as_ref()),
+        throttled(usage.as_ref()),
+        slots(trial),
+        late(trial),
+        not_passed(plan, passed),
+        no_ledgers(plan, trial),
+        no_samples(plan, usage.as_ref()),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+fn resolution(plan: &Plan, trial: &TrialRecord) -> Option<String> {
+    let needed = FailedLimit::of(plan).resolution()?;
+    let attempted = trial.outcomes.total();
+    (attempted < needed).then(|| {
+        format!(
+            "resolution_limited: with {attempted} operations a single failure breaks the limit of failures; \
+             from {needed} on one is allowed: lengthen sustain (search.final_sustain) to tell more"
+        )
+    })
+}
+
+fn ceiling(plan: &Plan, figures: &[Figure]) -> Option<String> {
+    let figure = figures.first().filter(|_| !matches!(plan.testbed.dut.kind, DutKind::None))?;
+    let share = figure.value / figure.ceiling.filter(|ceiling| *ceiling > 0.0)?;
+    (share > CEILING_SHARE_WARN && share <= CEILING_SHARE_MAX).then(|| {
+        format!(
+            "little margin: the figure is {:.0}% of what the testbed reaches without the DUT (RFC 9411, 5 asks for a \
+             margin): give the generator more cores, or the DUT a testbed.dut cpu_quota",
+            share * 100.0
+        )
+    })
+}
+
+fn lag(trial: &TrialRecord) -> Option<String> {
+    let share = lag_share(trial).filter(|share| *share > LAG_SHARE_MAX)?;
+    Some(format!(
+        "latencies carry the generator's own lateness: its lag p99 is {:.0}% of the response time's p99 (limit 10%): \
+         lower the load or give the generator a core of its own",
+        share * 100.0
+    ))
+}
+
+fn steal(usage: Option<&Usage>) -> Option<String> {
+    let steal = usage?.steal();
+    (steal > STEAL_WARN)
+        .then(|| format!("the hypervisor took {:.1}% of a core away: repeat on a quieter machine", steal * 100.0))
+}
+
+fn throttled(usage: Option<&Usage>) -> Option<String> {
+    let role = usage?.testers().find(|role| role.throttled > 0)?;
+    Some(format!(
+        "{} was stopped {} times by a CPU quota: raise the quota of the tester's cgroup",
+        role.role.name(),
+        role.throttled
+    ))
+}
+
+fn slots(trial: &TrialRecord) -> Option<String> {
+    let why = trial.slots_cut.as_ref()?;
+    Some(format!(
+        "slots were cut to {}: {why}: raise the limit of descriptors (ulimit -n), or widen the ports",
+        trial.slots
+    ))
+}
+
+fn late(trial: &TrialRecord) -> Option<String> {
+    let late = trial.outcomes.of(Outcome::UnsentLate);
+    (late > 0)
+        .then(|| format!("the generator never started {late} operations in time: lower the load or give it more cores"))
+}
+
+/// A fixed load has no search to say so.
+fn not_passed(plan: &Plan, passed: &Passed) -> Option<String> {
+    let fixed = !matches!(plan.search, SearchPlan::Climb(_));
+    (fixed && !passed.passed).then(|| {
+        format!(
+            "the load was not carried: {}: lower it, or state in [expect] what is acceptable",
+            passed.reasons.join("; ")
+        )
+    })
+}
+
+fn no_ledgers(plan: &Plan, trial: &TrialRecord) -> Option<String> {
+    let ours = plan.testbed.reflectors > 0 || !plan.testbed.remote_reflectors.is_empty();
+    if trial.ledgers.is_empty() {
+        let next = if ours {
+            "the reflectors gave none: see their logs"
+        } else {
+            "there is no reflector of ours: put some behind the DUT and name them with --reflector"
+        };
+        return Some(format!("no ledger to compare with, bodies are verified by length at most: {next}"));
+    }
+    None
+}
+
+fn no_samples(plan: &Plan, usage: Option<&Usage>) -> Option<String> {
+    let seen = usage.is_some_and(|usage| usage.role(Role::Dut).is_some());
+    let local = matches!(plan.testbed.dut.kind, DutKind::Reference { .. } | DutKind::Command { .. });
+    (local && !seen).then(|| "the DUT's CPU was not seen: lengthen sustain to at least 2s".to_owned())
+}
