@@ -139,6 +139,18 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The configuration that arguments ask for, read as [`main`] reads those of the process; the
+/// program's name is not among them. A control address in them is of no effect.
+///
+/// # Errors
+/// What is wrong with the arguments, or with the file they name, as text for a person.
+pub fn config_of(arguments: &[std::ffi::OsString]) -> Result<Config, String> {
+    let program = std::iter::once(std::ffi::OsString::from("reflector"));
+    let options =
+        Options::try_parse_from(program.chain(arguments.iter().cloned())).map_err(|error| error.to_string())?;
+    configure(options).map_err(|error| format!("{error:#}"))
+}
+
 fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
     // If standard error is gone, the exit code still says it.
     let _ = writeln!(std::io::stderr(), "error: {error:#}");

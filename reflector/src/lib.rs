@@ -22,5 +22,5 @@ mod server;
 mod socket;
 mod tcp;
 
-pub use cli::main;
+pub use cli::{config_of, main};
 pub use server::{Reflector, StartError, start};
