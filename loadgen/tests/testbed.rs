@@ -299,8 +299,16 @@ fn nothing_outlives_a_killed_supervisor_or_its_lifeline() {
         }
         // Without a namespace a killed supervisor leaves what has left the program's own process.
         let is_root = fs::metadata("/proc/self").is_ok_and(|data| std::os::unix::fs::MetadataExt::uid(&data) == 0);
-        let rest = if kill && !is_root { 2 } else { 0 };
-        wait_until("nothing is left", || marked(&marker) <= rest);
+        if kill && !is_root {
+            wait_until("the program itself is gone", || marked(&marker) == sleeping(&marker));
+            let left = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+                let line = fs::read(entry.path().join("cmdline")).ok()?;
+                let is_left = String::from_utf8_lossy(&line).contains(&marker);
+                is_left.then(|| entry.file_name().to_str()?.parse::<u32>().ok())?
+            });
+            left.for_each(|pid| host::process::signal(pid, Signal::KILL).unwrap());
+        }
+        wait_until("nothing is left", || marked(&marker) == 0);
         drop(kept);
         supervisor.wait().unwrap();
     }
@@ -336,6 +344,106 @@ fn nothing_outlives_a_killed_run() {
 
 fn is_installed(program: &str) -> bool {
     ["/usr/sbin", "/usr/local/sbin", "/usr/bin"].iter().any(|folder| Path::new(folder).join(program).exists())
+}
+
+/// Asks for a page and returns the whole answer.
+fn get(address: std::net::SocketAddr) -> String {
+    use std::io::{Read, Write};
+    let mut client = TcpStream::connect(address).unwrap();
+    client.set_read_timeout(Some(BOUND)).unwrap();
+    client.write_all(b"GET /?s=100 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn reflectors_keep_books_until_one_is_killed() {
+    let mut plan = plan(DutKind::None);
+    plan.testbed.reflectors = 2;
+    plan.testbed.reflector_arguments = words(&["--seed", "7"]);
+    let mut testbed = start(&plan).unwrap();
+    assert_eq!(testbed.service(), testbed.reflectors());
+    let addresses = testbed.reflectors().to_vec();
+    assert!(get(addresses[0]).starts_with("HTTP/1.1 200"));
+    testbed.wait_idle(BOUND);
+    let held = TcpStream::connect(addresses[1]).unwrap();
+    let mut open = 0;
+    wait_until("the held connection is open", || {
+        open = testbed.ledgers(false)[1].as_ref().unwrap().open_now;
+        open == 1
+    });
+    let ledgers: Vec<_> = testbed.ledgers(true).into_iter().map(Result::unwrap).collect();
+    assert_eq!((ledgers[0].instance.as_str(), ledgers[0].requests, ledgers[0].open_now), ("r0", 1, 0));
+    assert_eq!((ledgers[1].instance.as_str(), ledgers[1].requests, ledgers[1].open_peak), ("r1", 0, 1));
+    drop(held);
+    testbed.wait_idle(BOUND);
+    assert_eq!(testbed.ledgers(true)[1].as_ref().unwrap().open_now, 0);
+
+    let sample = testbed.sample();
+    let names: Vec<_> = sample.roles.iter().map(|role| role.role.name()).collect();
+    assert_eq!(names, ["generator", "reflector-0", "reflector-1"]);
+    assert!(sample.roles.iter().all(|role| role.cpu_ns > 0 && role.rss_anon_bytes > 0), "{sample:?}");
+
+    let children = host::kernel::children(std::process::id());
+    let line = |pid: u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let is_first = |pid: &u32| line(*pid).contains("\0r0\0") && line(*pid).contains("\0--seed\0");
+    let first = children.into_iter().find(is_first).unwrap();
+    host::process::signal(first, Signal::KILL).unwrap();
+    let mut failures = Vec::new();
+    wait_until("the end is seen", || {
+        failures = testbed.failures();
+        !failures.is_empty()
+    });
+    assert_eq!(failures[0].0, Role::Reflector(0));
+    assert!(failures[0].1.contains("signal 9"), "{failures:?}");
+    let ledgers = testbed.ledgers(false);
+    assert!(ledgers[0].as_ref().unwrap_err().contains("r0") && ledgers[1].is_ok(), "{ledgers:?}");
+    assert!(testbed.sample().role(Role::Reflector(0)).unwrap().cpu_ns > 0, "what it used stays in the sum");
+    let report = testbed.stop();
+    assert_eq!(report.unclean.len(), 1, "{report:?}");
+}
+
+#[test]
+fn a_reflector_that_cannot_start_says_why() {
+    let mut plan = plan(DutKind::None);
+    plan.testbed.reflectors = 1;
+    plan.testbed.reflector_arguments = words(&["--rate-cap", "many"]);
+    let text = error(&plan);
+    assert!(text.contains("reflector-0") && text.contains("rate-cap"), "{text}");
+}
+
+#[test]
+fn a_reflector_elsewhere_is_asked_at_its_control_port() {
+    // Two free neighbours: the service and its control port.
+    let (service, control) = loop {
+        let service = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut next = service.local_addr().unwrap();
+        next.set_port(next.port().saturating_add(testbed::CONTROL_PORT_OFFSET));
+        if let Ok(control) = TcpListener::bind(next) {
+            break (service, control);
+        }
+    };
+    let remote = std::thread::spawn(move || {
+        let (mut stream, _) = control.accept().unwrap();
+        let ready = wire::control::Event::Ready { addresses: vec![], admin: None, warnings: vec![] };
+        let ledger = wire::ledger::Ledger { requests: 5, ..Default::default() };
+        let answer = wire::control::Event::Ledger { ledger: Box::new(ledger) };
+        for event in [ready, answer] {
+            let line = serde_json::to_string(&event).unwrap();
+            std::io::Write::write_all(&mut stream, format!("{line}\n").as_bytes()).unwrap();
+            let mut order = String::new();
+            std::io::BufRead::read_line(&mut std::io::BufReader::new(&stream), &mut order).unwrap();
+            assert!(order.is_empty() || order.contains("ledger"), "{order}");
+        }
+    });
+    let mut plan = plan(DutKind::None);
+    plan.testbed.remote_reflectors = vec![service.local_addr().unwrap()];
+    let mut testbed = start(&plan).unwrap();
+    assert_eq!(testbed.warnings(), Vec::<String>::new());
+    assert_eq!(testbed.ledgers(false)[0].as_ref().unwrap().requests, 5);
+    drop(testbed);
+    remote.join().unwrap();
 }
 
 /// Sends some bytes through the DUT to the listener behind it.

@@ -182,32 +182,3 @@ fn log_to_stderr() {
     // A process plays one role, so nobody has set another one.
     let _ = log.try_init();
 }
-
-/// Stands in for the reflector until that crate has its interface.
-mod reflector {
-    use super::{Ledger, OsString};
-    pub(super) struct Reflector;
-    pub(super) fn config_of(_: &[OsString]) -> Result<(), String> {
-        Err("no reflector in this build".to_owned())
-    }
-    #[derive(Debug, thiserror::Error)]
-    #[error("none")]
-    pub(super) struct StartError;
-    pub(super) fn start(_: ()) -> Result<Reflector, StartError> {
-        Err(StartError)
-    }
-    impl Reflector {
-        pub(super) fn addresses(&self) -> &[std::net::SocketAddr] {
-            &[]
-        }
-        pub(super) fn warnings(&self) -> &[String] {
-            &[]
-        }
-        pub(super) fn ledger(&self, _: bool) -> Ledger {
-            Ledger::default()
-        }
-        pub(super) fn stop(self) -> Ledger {
-            Ledger::default()
-        }
-    }
-}
