@@ -12,7 +12,9 @@
 //! A program that goes into the background (its first process ends with status 0 and leaves others)
 //! counts as running until the last of them has ended.
 
-use std::io;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -35,6 +37,9 @@ pub(super) const STOP_BOUND: Duration = Duration::from_secs(5);
 
 /// How long the kernel may take to end everything after SIGKILL.
 const KILL_BOUND: Duration = Duration::from_secs(2);
+
+/// How long the first process of a namespace may take to start.
+const INIT_BOUND: Duration = Duration::from_secs(5);
 
 /// How often the supervisor looks at its program; also the delay with which it notices its end.
 const TICK: Duration = Duration::from_millis(50);
@@ -77,10 +82,14 @@ pub(super) fn supervise(
 
 /// The first process of a PID namespace: reaps what is left to it until its parent closes its input.
 pub(super) fn init() -> ExitCode {
-    // Only its name in lists would be missing.
-    let _ = rustix::thread::set_name(c"nadare-init");
-    let input = io::stdin();
-    while !readable(&input, Duration::from_secs(1)) {
+    let named = rustix::thread::set_name(c"nadare-init");
+    let Ok(mut parent) = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from) else {
+        return ExitCode::FAILURE;
+    };
+    if named.is_err() || parent.write_all(b"\n").is_err() {
+        return ExitCode::FAILURE;
+    }
+    while !readable(&parent, Duration::from_secs(1)) {
         while host::process::reap().is_some() {}
     }
     ExitCode::SUCCESS
@@ -89,8 +98,8 @@ pub(super) fn init() -> ExitCode {
 struct Supervisor {
     name: String,
     program: u32,
-    /// First process of the namespace; without privileges there is none.
-    init: Option<Child>,
+    /// First process of the namespace and its lifeline; without privileges there is none.
+    init: Option<(Child, UnixStream)>,
     program_end: Option<ExitKind>,
     warning: Option<String>,
 }
@@ -98,8 +107,9 @@ struct Supervisor {
 impl Supervisor {
     fn start(program: &[String]) -> io::Result<Self> {
         let (name, arguments) = program.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-        let (init, warning) = match new_namespace() {
-            Ok(init) => (Some(init), None),
+        let (init, warning) = match host::process::unshare_pids() {
+            // From here on nothing can be started without a first process.
+            Ok(()) => (Some(start_init()?), None),
             // Without privileges this is normal and needs no warning.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => (None, None),
             Err(error) => (None, Some(format!("no PID namespace ({error}): orphans are looked for instead"))),
@@ -144,7 +154,7 @@ impl Supervisor {
         };
         self.wait_while(GRACE, running);
         let ignored = running(self).then(|| format!("{} ignored SIGTERM for {GRACE:?} and was killed", self.name));
-        if let Some(init) = &mut self.init {
+        if let Some((init, _)) = &mut self.init {
             // The kernel now kills the whole namespace.
             drop(init.kill());
         }
@@ -173,7 +183,7 @@ impl Supervisor {
             if pid == self.program {
                 self.program_end = Some(end);
             }
-            if self.init.as_ref().is_some_and(|init| init.id() == pid) {
+            if self.init.as_ref().is_some_and(|(init, _)| init.id() == pid) {
                 // Its number may now belong to somebody else.
                 self.init = None;
             }
@@ -182,7 +192,7 @@ impl Supervisor {
 
     /// What descends from the program, or from what it has left behind.
     fn left(&self) -> Vec<u32> {
-        let init = self.init.as_ref().map(Child::id);
+        let init = self.init.as_ref().map(|(init, _)| init.id());
         let mut left = descendants(std::process::id());
         left.retain(|&pid| Some(pid) != init);
         left
@@ -193,11 +203,18 @@ fn five_milliseconds() -> rustix::event::Timespec {
     rustix::event::Timespec { tv_sec: 0, tv_nsec: 5_000_000 }
 }
 
-/// Makes the namespace for the next children and starts its first process.
-fn new_namespace() -> io::Result<Child> {
-    host::process::unshare_pids()?;
+/// Starts the first process of the namespace that the next children live in.
+fn start_init() -> io::Result<(Child, UnixStream)> {
+    let (mut ours, theirs) = UnixStream::pair()?;
     let mut command = Command::new("/proc/self/exe");
-    command.args(["role", "init"]).stdin(Stdio::piped());
+    command.args(["role", "init"]).stdin(Stdio::from(OwnedFd::from(theirs)));
     host::process::dies_with_parent(&mut command);
-    command.spawn()
+    let child = command.spawn()?;
+    // Its copy of the other end; while it is open the end of the child would not be seen.
+    drop(command);
+    // Only once it has its name can samples and signals tell it from the program.
+    if !readable(&ours, INIT_BOUND) || ours.read(&mut [0])? == 0 {
+        return Err(io::Error::other("the first process of its PID namespace did not start"));
+    }
+    Ok((child, ours))
 }
