@@ -1,5 +1,7 @@
 //! Nadare's traffic generator and harness: what can this load balancer really carry?
 //!
+//! - [`cli`]: the command line; `command` does what it says.
+//! - [`suite`]: a run, from the first process started to the last file written.
 //! - [`scenario`]: files to a [`scenario::Plan`] (pure).
 //! - [`schedule`]: when each operation is due (pure).
 //! - [`search`]: which load to try next (pure).
@@ -11,13 +13,19 @@
 //! - [`testbed`]: starts, pins, samples and stops DUT and reflectors.
 //! - [`report`]: what a person or a program reads of it; the only code that prints.
 
+pub mod cli;
+mod command;
 pub mod engine;
+pub mod interrupt;
 pub mod measure;
 pub mod report;
 pub mod scenario;
 pub mod schedule;
 pub mod search;
+pub mod suite;
 pub mod testbed;
 pub mod trial;
 pub mod verdict;
 pub mod workload;
+
+pub use command::main;

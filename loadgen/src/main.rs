@@ -1,17 +1,7 @@
-//! Runs the program and turns what came of it into an exit code.
+//! The `loadgen` program; all of it is in the library.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-#[derive(Parser)]
-enum Cli {
-    #[command(hide = true)]
-    Role(loadgen::testbed::RoleArgs),
-}
-
 fn main() -> ExitCode {
-    match Cli::parse() {
-        Cli::Role(args) => loadgen::testbed::role_main(&args),
-    }
+    loadgen::main()
 }

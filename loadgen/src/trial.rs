@@ -176,6 +176,7 @@ fn record(
     ended_early: Option<EndedEarly>,
 ) -> TrialRecord {
     let config = &trial.engine;
+    let sustain = measured_sustain(config, began_ns, ended_early.is_some());
     let seconds = seconds.finish();
     let held: Vec<u64> =
         seconds.iter().filter(|second| inside_sustain(config, second.index)).map(|second| second.open).collect();
@@ -187,7 +188,7 @@ fn record(
         load: config.load,
         began_ns,
         ramp_up: config.phases.ramp_up,
-        sustain: config.phases.sustain,
+        sustain,
         ramp_down: config.phases.ramp_down,
         due: totals.due,
         outcomes: totals.outcomes,
@@ -216,6 +217,16 @@ fn record(
         first_failures: totals.first_failures,
         warnings: totals.warnings,
     }
+}
+
+/// The length of sustain that was measured: all of it, unless the trial was ended early, now.
+fn measured_sustain(config: &Config, began_ns: u64, ended_early: bool) -> Duration {
+    if !ended_early {
+        return config.phases.sustain;
+    }
+    let elapsed = Duration::from_nanos(monotonic_ns().saturating_sub(began_ns));
+    // Never nothing: rates are divided by it.
+    elapsed.saturating_sub(config.phases.ramp_up).clamp(Duration::from_millis(1), config.phases.sustain)
 }
 
 /// Whether the end of a second lies within sustain.

@@ -420,6 +420,7 @@ fn blank(number: u32, purpose: Purpose, load: TrialLoad, sustain: Duration, bega
         slots_cut: None,
         ended_early: None,
         first_failures: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 

@@ -134,6 +134,7 @@ fn trial(number: u32, purpose: Purpose, rate: f64, cpu: Cpu) -> TrialRecord {
         slots_cut: None,
         ended_early: None,
         first_failures: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 

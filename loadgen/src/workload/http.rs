@@ -257,6 +257,59 @@ impl Workload for Http {
     }
 }
 
+/// One response read on its own, to learn what a server answers.
+#[derive(Debug, Default)]
+pub struct FirstAnswer {
+    head: Vec<u8>,
+    state: State,
+    status: u16,
+    body_bytes: u64,
+}
+
+impl FirstAnswer {
+    /// Takes bytes as they arrive; none means that the server closed.
+    ///
+    /// # Errors
+    /// What is wrong with the response.
+    pub fn take(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
+        if bytes.is_empty() {
+            let ends = self.state == State::UntilClose;
+            self.state = State::Complete;
+            return if ends { Ok(()) } else { Err("it ends too soon") };
+        }
+        let mut rest = bytes.to_vec();
+        while self.state == State::Head && !rest.is_empty() {
+            self.head.append(&mut rest);
+            let Some((head, length)) = response::parse_head(&self.head, |_| {}).map_err(Malformed::text)? else {
+                return Ok(());
+            };
+            rest = self.head.split_off(length);
+            self.head.clear();
+            if head.status >= 200 {
+                (self.status, self.state) = (head.status, State::after(head.framing));
+            }
+        }
+        let body_bytes = &mut self.body_bytes;
+        self.state.body(&rest, |data| *body_bytes += data.len() as u64).map_err(Malformed::text)?;
+        Ok(())
+    }
+
+    /// Whether nothing is missing.
+    pub fn is_complete(&self) -> bool {
+        self.state == State::Complete
+    }
+
+    /// The status; 0 before the head is complete.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Body bytes so far.
+    pub fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+}
+
 /// A request with room for a nonce.
 #[derive(Debug)]
 struct Request {

@@ -63,6 +63,7 @@ fn trial() -> TrialRecord {
         slots_cut: None,
         ended_early: None,
         first_failures: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 

@@ -153,3 +153,19 @@ fn a_held_connection_goes_on_until_the_server_closes_it() {
     let bytes = answer(&mut http, &user, "Connection: close\r\n");
     assert_eq!(http.received(&mut user, &bytes, &mut Noticed::default()), Step::Fail(Outcome::HoldLost));
 }
+
+#[test]
+fn the_first_answer_of_a_foreign_server_tells_its_length() {
+    let wire =
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    for cut in 1..wire.len() {
+        let mut answer = FirstAnswer::default();
+        answer.take(&wire[..cut]).unwrap();
+        assert!(!answer.is_complete());
+        answer.take(&wire[cut..]).unwrap();
+        assert!(answer.is_complete());
+        assert_eq!((answer.status(), answer.body_bytes()), (200, 3));
+    }
+    assert!(FirstAnswer::default().take(b"").is_err());
+    assert!(FirstAnswer::default().take(b"nonsense\r\n\r\n").is_err());
+}

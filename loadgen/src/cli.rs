@@ -1,0 +1,149 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use wire::units::{Rate, Span};
+
+use crate::testbed::RoleArgs;
+
+/// Finds what a load balancer can really carry.
+#[derive(Debug, Parser)]
+#[command(name = "loadgen", version, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 met, 1 an expectation missed, 2 usage or scenario error, 3 this host cannot run it, \
+                        4 undecided, 130 interrupted."
+)]
+pub struct Cli {
+    /// What to do; `run` when only a scenario is given.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Arguments of `run`.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a scenario and write its report (the default)
+    Run(RunArgs),
+    /// Load a URL without a scenario file, as wrk does
+    Quick(QuickArgs),
+    /// Say whether scenario and DUT files are sound, and what they resolve to
+    Check(CheckArgs),
+    /// Say what this host can generate and what would have to change
+    Doctor(DoctorArgs),
+    /// Print the JSON schema of scenario files, for editors
+    Schema,
+    /// Print completions for a shell
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// A part of a testbed, started by a run for itself
+    #[command(hide = true)]
+    Role(RoleArgs),
+}
+
+/// What changes a scenario from outside its file.
+#[derive(Args, Clone, Debug, Default)]
+pub struct OverrideArgs {
+    /// Another DUT: a DUT file, or the address of one that is there already (10.0.0.5:80)
+    #[arg(long, value_name = "FILE|ADDRESS")]
+    pub dut: Option<String>,
+    /// A reflector that is there already; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    pub reflector: Vec<String>,
+    /// Path and query to request instead of the scenario's
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<String>,
+    /// Another value for a key of the scenario: load.rate=500; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Arguments of `run`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RunArgs {
+    /// The scenario file
+    pub scenario: Option<PathBuf>,
+    /// What changes the scenario.
+    #[command(flatten)]
+    pub overrides: OverrideArgs,
+    /// Where run folders are made
+    #[arg(long, value_name = "FOLDER", default_value = "reports")]
+    pub reports: PathBuf,
+    /// No live line
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Arguments of `quick`.
+#[derive(Args, Clone, Debug)]
+pub struct QuickArgs {
+    /// What to request: http://127.0.0.1:8080/index.html
+    pub url: String,
+    /// Connections, each with one request at a time
+    #[arg(short, long, default_value_t = 64)]
+    pub connections: u32,
+    /// How long to measure
+    #[arg(short, long, default_value = "10s")]
+    pub duration: Span,
+    /// Requests per second (open loop) instead of as many as possible (closed loop)
+    #[arg(short = 'R', long)]
+    pub rate: Option<Rate>,
+    /// One request per connection
+    #[arg(long)]
+    pub no_keepalive: bool,
+    /// Where run folders are made
+    #[arg(long, value_name = "FOLDER", default_value = "reports")]
+    pub reports: PathBuf,
+    /// No live line
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Arguments of `check`.
+#[derive(Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// Scenario files, DUT files, or folders with them
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// What changes the scenarios.
+    #[command(flatten)]
+    pub overrides: OverrideArgs,
+}
+
+/// Arguments of `doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArgs {
+    /// A scenario to judge this host for
+    pub scenario: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_scenario_alone_is_a_run() {
+        let cli = Cli::parse_from(["loadgen", "scenarios/cps.toml", "--dut", "10.0.0.5:80", "--set", "load.rate=5"]);
+        assert!(cli.command.is_none());
+        assert_eq!(cli.run.scenario.as_deref(), Some(std::path::Path::new("scenarios/cps.toml")));
+        assert_eq!(cli.run.overrides.dut.as_deref(), Some("10.0.0.5:80"));
+    }
+
+    #[test]
+    fn a_subcommand_is_not_a_scenario() {
+        let cli = Cli::parse_from(["loadgen", "quick", "http://127.0.0.1/", "-c", "8", "-d", "2s", "-R", "5k"]);
+        assert!(matches!(cli.command, Some(Command::Quick(QuickArgs { connections: 8, .. }))));
+    }
+}

@@ -1,0 +1,54 @@
+//! `loadgen SCENARIO` and `loadgen quick URL`: run, write, say.
+
+use std::path::Path;
+
+use super::Failure;
+use crate::cli::{OverrideArgs, QuickArgs, RunArgs};
+use crate::interrupt::Interrupt;
+use crate::report;
+use crate::scenario::{self, Overrides, Plan, QuickOptions};
+use crate::suite::{self, Options};
+use crate::verdict::answer::Exit;
+
+pub(super) fn run(arguments: &RunArgs) -> Result<Exit, Failure> {
+    let Some(path) = &arguments.scenario else {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "no scenario is given; expected a file such as scenarios/cps.toml"
+        )));
+    };
+    let plan = scenario::load(path, &overrides(&arguments.overrides)).map_err(Failure::usage)?;
+    execute(&plan, &arguments.reports, arguments.quiet)
+}
+
+pub(super) fn quick(arguments: &QuickArgs) -> Result<Exit, Failure> {
+    let mut set = Vec::new();
+    if arguments.no_keepalive {
+        set.push("workload.requests_per_connection=1".to_owned());
+    }
+    let options = QuickOptions {
+        url: arguments.url.clone(),
+        connections: arguments.connections,
+        duration: arguments.duration.0,
+        rate: arguments.rate,
+        set,
+    };
+    let plan = scenario::quick(&options).map_err(Failure::usage)?;
+    execute(&plan, &arguments.reports, arguments.quiet)
+}
+
+pub(super) fn overrides(arguments: &OverrideArgs) -> Overrides {
+    Overrides {
+        dut: arguments.dut.clone(),
+        reflectors: arguments.reflector.clone(),
+        path: arguments.path.clone(),
+        set: arguments.set.clone(),
+    }
+}
+
+fn execute(plan: &Plan, reports: &Path, quiet: bool) -> Result<Exit, Failure> {
+    let interrupt = Interrupt::listen().map_err(Failure::host)?;
+    let options = Options { executable: super::own_executable(), reports: reports.to_owned(), quiet };
+    let finished = suite::run(plan, &options, &interrupt).map_err(Failure::host)?;
+    report::say(&report::summary(plan, &finished.trials, &finished.answer, &finished.folder));
+    Ok(finished.answer.exit)
+}

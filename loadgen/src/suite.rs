@@ -1,0 +1,383 @@
+//! Which trials answer the question: the run from the first process started to the last file written.
+//!
+//! Ceiling without the DUT, then whatever the search asks for, then the answer. It decides nothing
+//! about a single trial ([`crate::verdict`] does) and nothing about the next load
+//! ([`crate::search`] does).
+
+pub mod limits;
+pub mod probe;
+mod watch;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use std::{fs, io};
+
+use wire::ledger::Ledger;
+
+use self::limits::Slots;
+use self::probe::ProbeError;
+use self::watch::Watch;
+use crate::engine;
+use crate::engine::WorkloadConfig;
+use crate::engine::sources::Sources;
+use crate::interrupt::Interrupt;
+use crate::measure::record::{EndedEarly, Purpose, TrialLoad};
+use crate::measure::{Sample, TrialRecord};
+use crate::report::{Live, ReportError, RunFolder};
+use crate::scenario::plan::{BodyCheck, Profile, SearchPlan, Unit, WorkloadKind};
+use crate::scenario::{self, Plan};
+use crate::search::{self, Ask, Found, Tell};
+use crate::testbed::{self, Testbed, TestbedError};
+use crate::trial::{self, Trial};
+use crate::verdict::{self, Context, answer::Answer};
+use crate::workload::Operation;
+use crate::workload::http::{ExpectedBody, HttpConfig};
+
+/// Operations at once of the ceiling trial, per worker.
+const CEILING_OPERATIONS: u32 = 64;
+/// How long to wait between trials until the reflectors see no open connection, outside `rfc`.
+const IDLE_WAIT: Duration = Duration::from_millis(500);
+
+/// What a run needs beside its plan.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The program that roles are started from.
+    pub executable: PathBuf,
+    /// Where run folders are made.
+    pub reports: PathBuf,
+    /// No live line.
+    pub quiet: bool,
+}
+
+/// A run that came to its end.
+#[derive(Debug)]
+pub struct Finished {
+    /// The answer.
+    pub answer: Answer,
+    /// All trials.
+    pub trials: Vec<TrialRecord>,
+    /// Where the files are.
+    pub folder: PathBuf,
+}
+
+/// Why a run could not come to its end. What was measured until then is kept in its folder.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The testbed cannot be had.
+    #[error(transparent)]
+    Testbed(#[from] TestbedError),
+    /// A file cannot be written.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// The foreign server cannot be measured.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// The plan needs more than this host has.
+    #[error("{0}")]
+    Infeasible(String),
+    /// The workers of the generator cannot be started.
+    #[error("the generator's workers cannot be started; see `loadgen doctor`")]
+    Engine(#[source] io::Error),
+    /// What `init` says must hold does not.
+    #[error("{0}")]
+    Environment(String),
+}
+
+/// Runs a plan.
+///
+/// # Errors
+/// [`RunError`]: this host cannot run it.
+pub fn run(plan: &Plan, options: &Options, interrupt: &Interrupt) -> Result<Finished, RunError> {
+    let mut environment = serde_json::to_value(testbed::environment()).unwrap_or_default();
+    environment["command"] = std::env::args().collect::<Vec<_>>().into();
+    let folder = RunFolder::create(&options.reports, plan, &scenario::plan_text(plan), &environment)?;
+    let path = folder.path().to_owned();
+    // Roles run in the folder of their logs or elsewhere; their paths have to stay valid.
+    let absolute = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+    let testbed = testbed::start(plan, &absolute, &options.executable)?;
+    let mut run = Run {
+        plan,
+        body: None,
+        sources: limits::sources(plan, &testbed.service()).map_err(RunError::Infeasible)?,
+        testbed,
+        folder,
+        live: Live::new(options.quiet),
+        interrupt: interrupt.clone(),
+        trials: Vec::new(),
+        verdicts: Vec::new(),
+        ledgers: Vec::new(),
+        last_sample: None,
+        dut_exit: None,
+    };
+    let outcome = run.answer_question();
+    run.finish(outcome, &path)
+}
+
+/// A run under way.
+struct Run<'a> {
+    plan: &'a Plan,
+    /// What a right body is, once it is known.
+    body: Option<ExpectedBody>,
+    sources: Sources,
+    testbed: Testbed,
+    folder: RunFolder,
+    live: Live,
+    interrupt: Interrupt,
+    trials: Vec<TrialRecord>,
+    /// Whether each trial passed.
+    verdicts: Vec<Option<bool>>,
+    /// Books of the reflectors after the last trial.
+    ledgers: Vec<Ledger>,
+    last_sample: Option<Sample>,
+    dut_exit: Option<String>,
+}
+
+/// What a run found out before its end, whatever the end was.
+#[derive(Debug, Default)]
+struct Findings {
+    found: Option<Found>,
+    ceiling: Option<usize>,
+}
+
+impl Run<'_> {
+    fn answer_question(&mut self) -> Result<Findings, RunError> {
+        let mut findings = Findings::default();
+        self.interrupt.wait(self.plan.load.phases.init);
+        self.learn_body()?;
+        self.ledgers = self.take_ledgers();
+        if self.wants_ceiling() && !self.must_stop() {
+            findings.ceiling = Some(self.ceiling()?);
+        }
+        let ceiling = findings.ceiling.map(|at| self.trials[at].achieved_rate());
+        let most = limits::most(self.plan, &self.testbed.placement().generator, ceiling);
+        let mut search = search::search(self.plan, most);
+        let began = Instant::now();
+        while !self.must_stop() {
+            let Some(ask) = search.next(began.elapsed()) else { break };
+            let record = self.asked(ask)?;
+            let passed = self.judge(&record);
+            let decided = passed.is_some();
+            let achieved = self.achieved(&record);
+            self.keep(record, passed)?;
+            if !decided && !matches!(ask.purpose, Purpose::Fixed) {
+                // An invalid trial says nothing about the load; the answer will say why.
+                break;
+            }
+            search.tell(Tell { load: ask.load, passed: passed.unwrap_or(false), achieved });
+        }
+        findings.found = Some(search.found());
+        Ok(findings)
+    }
+
+    /// What the answer to `ask` is: achieved operations per second, or connections held.
+    fn achieved(&self, record: &TrialRecord) -> f64 {
+        match record.load {
+            TrialLoad::Held(_) => record.open_mean_in_sustain,
+            TrialLoad::Rate(_) | TrialLoad::Closed(_) => record.achieved_rate(),
+        }
+    }
+
+    fn must_stop(&self) -> bool {
+        self.interrupt.is_set() || self.dut_exit.is_some()
+    }
+
+    fn learn_body(&mut self) -> Result<(), RunError> {
+        let WorkloadKind::Http(http) = &self.plan.workload.kind else { return Ok(()) };
+        self.body = Some(match http.body {
+            BodyCheck::Table { length } => ExpectedBody::Table(length),
+            BodyCheck::LengthOfFirst => {
+                let service = self.testbed.service()[0];
+                let host = self.host_header(service);
+                let within = self.plan.load.connect_timeout + self.plan.load.response_timeout;
+                ExpectedBody::Length(probe::body_length(service, &http.request, &host, http.status, within)?)
+            }
+        });
+        Ok(())
+    }
+
+    fn host_header(&self, service: SocketAddr) -> String {
+        match &self.plan.workload.kind {
+            WorkloadKind::Http(http) if !http.host.is_empty() => http.host.clone(),
+            _ => service.to_string(),
+        }
+    }
+
+    /// A ceiling needs reflectors of our own, and matters when a maximum is searched.
+    fn wants_ceiling(&self) -> bool {
+        let searched = matches!(self.plan.search, SearchPlan::Climb(_)) && self.plan.load.unit != Unit::Connections;
+        searched && !self.testbed.reflectors().is_empty()
+    }
+
+    fn ceiling(&mut self) -> Result<usize, RunError> {
+        let workers = self.testbed.placement().generator.len() as u32;
+        let load = TrialLoad::Closed(CEILING_OPERATIONS * workers);
+        let services = self.testbed.reflectors().to_vec();
+        let record = self.trial(Purpose::Ceiling, load, self.plan.load.phases.sustain, services)?;
+        self.keep(record, None)?;
+        Ok(self.trials.len() - 1)
+    }
+
+    fn asked(&mut self, ask: Ask) -> Result<TrialRecord, RunError> {
+        let load = search::trial_load(self.plan.load.unit, ask.load);
+        let services = self.testbed.service();
+        self.trial(ask.purpose, load, ask.sustain, services)
+    }
+
+    fn trial(
+        &mut self,
+        purpose: Purpose,
+        load: TrialLoad,
+        sustain: Duration,
+        services: Vec<SocketAddr>,
+    ) -> Result<TrialRecord, RunError> {
+        let number = self.trials.len() as u32 + 1;
+        self.live.trial(number, purpose, load.amount(), self.plan.load.unit);
+        let (engine, slots) = self.engine(load, sustain, services)?;
+        let planned = engine.shape().map(|shape| {
+            let from = engine.phases.ramp_up;
+            shape.until(from + engine.phases.sustain) - shape.until(from)
+        });
+        let mut watch = Watch {
+            plan: self.plan,
+            number,
+            purpose,
+            planned: planned.map_or(0, |planned| planned as u64),
+            abortable: !matches!(purpose, Purpose::Fixed | Purpose::Ceiling) && planned.is_some(),
+            intended: load.amount(),
+            testbed: &mut self.testbed,
+            folder: &mut self.folder,
+            live: &self.live,
+            interrupt: &self.interrupt,
+            last_sample: self.last_sample.take(),
+            error: None,
+        };
+        let trial = Trial { number, purpose, engine, slots_cut: None };
+        let mut record = trial::run(trial, &mut watch).map_err(RunError::Engine)?;
+        if let Some(error) = watch.error {
+            return Err(error.into());
+        }
+        if record.waited_for_slot > 0 || matches!(load, TrialLoad::Held(_)) {
+            record.slots_cut = slots.cut;
+        }
+        self.collect(&mut record);
+        Ok(record)
+    }
+
+    fn engine(
+        &self,
+        load: TrialLoad,
+        sustain: Duration,
+        services: Vec<SocketAddr>,
+    ) -> Result<(engine::Config, Slots), RunError> {
+        let plan = self.plan;
+        let cores = self.testbed.placement().generator.clone();
+        let slots = limits::slots(plan, load, cores.len() as u32).map_err(RunError::Infeasible)?;
+        let mut phases = plan.load.phases;
+        phases.sustain = sustain;
+        if let TrialLoad::Held(connections) = load {
+            // Half a second more than opening takes, so that sustain begins with all of them.
+            let opening = Duration::from_secs_f64(f64::from(connections) / plan.load.open_rate.as_f64());
+            phases.ramp_up = phases.ramp_up.max(opening + Duration::from_millis(500));
+        }
+        let operation = match plan.load.unit {
+            Unit::ConnectionsPerSecond => Operation::Connection,
+            Unit::TransactionsPerSecond | Unit::Transactions => Operation::Transaction,
+            Unit::Connections => Operation::Held,
+        };
+        let config = engine::Config {
+            load,
+            operation,
+            workload: self.workload(operation, services[0]),
+            services,
+            sources: self.sources.clone(),
+            cores,
+            slots: slots.per_worker,
+            phases,
+            pattern: plan.load.pattern,
+            arrivals: plan.load.arrivals,
+            seed: plan.seed,
+            max_lag: plan.load.max_lag,
+            connect_timeout: plan.load.connect_timeout,
+            response_timeout: plan.load.response_timeout,
+            drain: plan.load.drain,
+            open_rate: plan.load.open_rate.as_f64(),
+            hold_interval: plan.load.hold_interval,
+        };
+        Ok((config, slots))
+    }
+
+    fn workload(&self, operation: Operation, service: SocketAddr) -> WorkloadConfig {
+        let workload = &self.plan.workload;
+        match &workload.kind {
+            WorkloadKind::Tcp => WorkloadConfig::Tcp(workload.close),
+            WorkloadKind::Http(http) => WorkloadConfig::Http(Box::new(HttpConfig {
+                plan: http.clone(),
+                host: self.host_header(service),
+                body: self.body.unwrap_or(ExpectedBody::Length(0)),
+                operation,
+                requests_per_connection: workload.requests_per_connection,
+                close: workload.close,
+                seed: self.plan.seed,
+            })),
+        }
+    }
+
+    /// Waits until the reflectors are idle and adds what they saw during the trial.
+    fn collect(&mut self, record: &mut TrialRecord) {
+        let bound = match self.plan.profile {
+            Profile::Rfc => Duration::from_secs(5),
+            Profile::Standard | Profile::Ci => IDLE_WAIT,
+        };
+        self.testbed.wait_idle(bound);
+        let now = self.take_ledgers();
+        record.ledgers = now
+            .iter()
+            .map(|ledger| {
+                let before = self.ledgers.iter().find(|before| before.instance == ledger.instance);
+                before.map_or_else(|| ledger.clone(), |before| ledger.since(before))
+            })
+            .collect();
+        self.ledgers = now;
+        if let Some(EndedEarly::DutDied(how) | EndedEarly::ReflectorDied(how)) = &record.ended_early {
+            self.dut_exit = Some(how.clone());
+        }
+    }
+
+    fn take_ledgers(&mut self) -> Vec<Ledger> {
+        self.testbed.ledgers(true).into_iter().filter_map(Result::ok).collect()
+    }
+
+    /// Whether a trial passed; `None` when that cannot be said.
+    fn judge(&self, record: &TrialRecord) -> Option<bool> {
+        let passed = verdict::passes(self.plan, record);
+        passed.decided.then_some(passed.passed)
+    }
+
+    fn keep(&mut self, record: TrialRecord, passed: Option<bool>) -> Result<(), RunError> {
+        let reasons = match record.purpose {
+            Purpose::Ceiling => Vec::new(),
+            _ => verdict::passes(self.plan, &record).reasons,
+        };
+        self.live.done(&record, passed, &reasons);
+        self.folder.trial(&record, passed, &reasons)?;
+        self.trials.push(record);
+        self.verdicts.push(passed);
+        Ok(())
+    }
+
+    /// Stops the testbed and writes the answer, also after an error.
+    fn finish(mut self, outcome: Result<Findings, RunError>, path: &Path) -> Result<Finished, RunError> {
+        let mut warnings = self.testbed.warnings();
+        let stopped = self.testbed.stop();
+        warnings
+            .extend(stopped.unclean.iter().map(|(role, how)| format!("{} did not stop as asked: {how}", role.name())));
+        self.live.clear();
+        let findings = outcome?;
+        let context = Context { interrupted: self.interrupt.is_set(), dut_exit: self.dut_exit.clone(), warnings };
+        let ceiling = findings.ceiling.map(|at| &self.trials[at]);
+        let answer = verdict::answer(self.plan, &self.trials, findings.found, ceiling, &context);
+        self.folder.finish(self.plan, &self.trials, &answer)?;
+        Ok(Finished { answer, trials: self.trials, folder: path.to_owned() })
+    }
+}
