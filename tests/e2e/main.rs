@@ -1,1 +1,15 @@
-//! x
+//! End-to-end tests over real processes and sockets, in one binary.
+//!
+//! - [`harness`]: scenarios as text, runs of the real program, what they wrote.
+//! - [`layout`]: the invariants of the code base.
+//! - [`truth`]: what is done on purpose has to be reported exactly.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test may fail by panicking and say why it was skipped, and its helpers are tests too"
+)]
+
+mod harness;
+mod layout;
+mod truth;

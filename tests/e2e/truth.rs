@@ -1,0 +1,312 @@
+//! Truth tests: what a reflector does on purpose has to be reported exactly.
+//!
+//! Times that are injected are asserted with a hard lower bound (nothing may be faster than the
+//! truth) and a generous upper one (a busy machine may add). A run whose verdict is "undecided"
+//! because this machine was disturbed may be repeated; a decided wrong figure fails at once.
+
+use crate::harness::{Folder, LB, REFLECTOR, Run, available, exclusive, has_program};
+
+/// Exit code of an undecided run.
+const UNDECIDED: Option<i32> = Some(4);
+/// How often an undecided run may be repeated.
+const TRIES: u32 = 3;
+
+/// A scenario with one open-loop trial straight to one reflector.
+fn fixed(rate: &str, request: &str, arguments: &str, sustain: &str) -> String {
+    format!(
+        r#"
+[scenario]
+name = "truth"
+question = "Is what the reflector does what the report says?"
+seed = 3
+[testbed]
+dut = "none"
+reflectors = 1
+reflector_arguments = [{arguments}]
+[workload]
+kind = "http"
+request = "{request}"
+requests_per_connection = 1
+close = "client-fin"
+[load]
+unit = "connections/s"
+rate = "{rate}"
+phases = {{ init = "100ms", ramp_up = "200ms", sustain = "{sustain}", ramp_down = "200ms" }}
+drain = "3s"
+[search]
+method = "fixed"
+"#
+    )
+}
+
+fn run_fixed(rate: &str, request: &str, arguments: &str, sustain: &str) -> (Folder, Run) {
+    let folder = Folder::new();
+    let path = folder.write("truth.toml", &fixed(rate, request, arguments, sustain));
+    let run = Run::of(&folder, &[&path]);
+    (folder, run)
+}
+
+/// A percentile of the measured operations in milliseconds.
+fn percentile(run: &Run, latency: &str, column: &str) -> f64 {
+    run.number(&format!("{latency}_us_{column}")) / 1000.0
+}
+
+#[test]
+fn a_known_delay_is_reported() {
+    let _alone = exclusive();
+    for delay_ms in [1.0, 10.0, 100.0] {
+        let (_folder, run) = run_fixed("100/s", &format!("/?s=200&t={delay_ms}"), "", "4s");
+        assert_eq!(run.code, Some(0), "{run:?}");
+        for latency in ["service_time", "response_time", "ttfb", "ttlb"] {
+            let p50 = percentile(&run, latency, "p50");
+            assert!(p50 >= delay_ms, "{latency} p50 is {p50} ms with a delay of {delay_ms} ms");
+            assert!(p50 <= delay_ms + 8.0, "{latency} p50 is {p50} ms with a delay of {delay_ms} ms");
+        }
+    }
+}
+
+#[test]
+fn a_known_share_of_failures_is_reported_exactly() {
+    let _alone = exclusive();
+    let (_folder, run) = run_fixed("250/s", "/?s=200", r#""--failure-share", "2%", "--failure-status", "503""#, "4s");
+    // Nothing is expected of a fixed load, so the run itself succeeds.
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(run.number("attempted"), 1_000.0);
+    // The reflector spreads its failures evenly over all requests: 20 of any 1,000 in a row.
+    assert_eq!(run.number("failed"), 20.0, "{run:?}");
+    let outcomes = run.csv("outcomes.csv");
+    let failed: Vec<_> = outcomes.iter().filter(|row| row["outcome"] != "ok" && row["operations"] != "0").collect();
+    assert!(failed.iter().all(|row| row["outcome"] == "bad_status"), "{failed:?}");
+    assert!(run.result()["answer"]["books"].as_array().unwrap().is_empty(), "{}", run.file("result.json"));
+}
+
+#[test]
+fn a_stall_of_one_second_shows_in_the_response_times() {
+    let _alone = exclusive();
+    // 200 operations per second over 5 s; those due in the stalled second wait for what is left of it.
+    // So the slowest 20 % have response times spread evenly from 0 to 1 s (methodology of wrk2).
+    let stall = r#""--stall-at", "2s", "--stall-for", "1s""#;
+    let (_folder, run) = run_fixed("200/s", "/?s=200", stall, "5s");
+    assert_eq!((run.code, run.number("failed")), (Some(0), 0.0), "{run:?}");
+    let (p90, p99) = (percentile(&run, "response_time", "p90"), percentile(&run, "response_time", "p99"));
+    assert!((500.0 - 15.0..=600.0).contains(&p90), "p90 is {p90} ms; 10 % of 5 s are half of the stall");
+    assert!((950.0 - 15.0..=1_050.0).contains(&p99), "p99 is {p99} ms; 1 % of 5 s are 50 ms of the stall");
+    let (service, p50) = (percentile(&run, "service_time", "p99"), percentile(&run, "response_time", "p50"));
+    assert!(service >= 900.0, "{service}");
+    assert!(p50 < 100.0, "p50 is {p50} ms, but only a fifth of the operations met the stall");
+}
+
+/// A scenario that searches the maximum of a DUT started by a command.
+fn search(unit: &str, dut: &str, load: &str, search: &str) -> String {
+    format!(
+        r#"
+[scenario]
+name = "truth"
+question = "Is the limit that was put in the one that is found?"
+seed = 3
+[testbed]
+dut = "{dut}"
+reflectors = 1
+[workload]
+kind = "http"
+request = "/?s=200"
+close = "client-fin"
+{load}
+[search]
+method = "climb"
+factor = 2
+width = "2%"
+{search}
+[expect]
+{unit} = ">= 1"
+"#
+    )
+}
+
+fn reflector_as_dut(folder: &Folder, arguments: &[&str]) {
+    let arguments: String = arguments.iter().map(|argument| format!(", {argument:?}")).collect();
+    folder.write(
+        "dut.toml",
+        &format!(
+            r#"
+kind = "command"
+service = "http://127.0.0.1:{{port}}"
+start = [{REFLECTOR:?}, "--listen", "127.0.0.1:{{port}}"{arguments}]
+ready = {{ tcp = "127.0.0.1:{{port}}", within = "10s" }}
+"#
+        ),
+    );
+}
+
+/// Runs until the answer is decided; an undecided one may be due to a disturbed machine.
+fn decided(folder: &Folder, scenario: &str) -> Run {
+    let path = folder.write("truth.toml", scenario);
+    let mut run = Run::of(folder, &[&path]);
+    for _ in 1..TRIES {
+        if run.code != UNDECIDED {
+            break;
+        }
+        println!("undecided, once more: {}", run.stdout);
+        run = Run::of(folder, &[&path]);
+    }
+    run
+}
+
+const CPS_LOAD: &str = r#"requests_per_connection = 1
+[load]
+unit = "connections/s"
+phases = { init = "100ms", ramp_up = "300ms", sustain = "3s", ramp_down = "300ms" }"#;
+
+fn finds_a_rate_cap(over: &str) {
+    let _alone = exclusive();
+    let folder = Folder::new();
+    reflector_as_dut(&folder, &["--rate-cap", "1200/s", "--over", over, "--unit", "connections"]);
+    let scenario = search("cps", "dut.toml", CPS_LOAD, "start = 300\nfinal_sustain = \"4s\"");
+    let run = decided(&folder, &scenario);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let cps = run.number("cps_mean");
+    assert!((1_200.0 * 0.97..=1_200.0 * 1.03).contains(&cps), "found {cps} instead of 1200: {}", run.stdout);
+    assert_eq!((run.summary("bound").as_str(), run.summary("limited_by").as_str()), ("exact", "dut"), "{}", run.stdout);
+}
+
+#[test]
+fn a_dut_that_refuses_above_its_rate_is_found() {
+    finds_a_rate_cap("refuse");
+}
+
+#[test]
+fn a_dut_that_queues_above_its_rate_is_found() {
+    finds_a_rate_cap("queue");
+}
+
+#[test]
+fn a_cap_of_connections_is_found() {
+    let _alone = exclusive();
+    let folder = Folder::new();
+    reflector_as_dut(&folder, &["--connection-cap", "500"]);
+    let load = r#"
+[load]
+unit = "connections"
+open_rate = "1k/s"
+hold_interval = "1s"
+phases = { init = "100ms", ramp_up = "300ms", sustain = "2s", ramp_down = "300ms" }"#;
+    let run = decided(&folder, &search("cc", "dut.toml", load, "start = 100\nfinal_sustain = \"3s\""));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let cc = run.number("cc_mean");
+    assert!((500.0 * 0.97..=500.0).contains(&cc), "found {cc} instead of 500: {}", run.stdout);
+    assert_eq!(run.summary("limited_by"), "dut", "{}", run.stdout);
+}
+
+#[test]
+fn a_dut_with_a_cpu_quota_is_limited_by_it() {
+    let quota = rustix::process::geteuid().is_root();
+    if !available("root, to set a CPU quota", quota) {
+        return;
+    }
+    let _alone = exclusive();
+    let folder = Folder::new();
+    folder.write(
+        "lb.toml",
+        "[admin]\nlisten = \"127.0.0.1:{admin}\"\n[[virtual_service]]\nname = \"web\"\nlisten = \"127.0.0.1:{port}\"\n\
+         mode = \"http\"\ngroup = \"web\"\n[[group]]\nname = \"web\"\nbalance = \"round-robin\"\nreal_servers = [\n  \
+         { name = \"{name}\", address = \"{address}\" },\n]\n",
+    );
+    folder.write(
+        "dut.toml",
+        "kind = \"reference\"\nservice = \"http://127.0.0.1:{port}\"\nconfig = \"lb.toml\"\nworkers = 1\ncpu_quota = \"10%\"\n",
+    );
+    let scenario = search("cps", "dut.toml", CPS_LOAD, "start = 100\nfinal_sustain = \"4s\"");
+    let run = decided(&folder, &scenario);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(run.summary("limited_by"), "dut", "{}", run.stdout);
+    // A tenth of a core over what one connection costs is what it can carry at most.
+    let (cps, cost_us) = (run.number("cps_mean"), run.number("dut_cpu_us_per_operation"));
+    let most = 0.10 * 1e6 / cost_us;
+    assert!(cps <= most * 1.10 && cps >= most * 0.5, "{cps} CPS at {cost_us} µs each: {}", run.stdout);
+}
+
+#[test]
+fn a_throttled_generator_is_never_called_dut() {
+    let _alone = exclusive();
+    let cores = host::cpu::allowed_cores();
+    if !available("a second core", cores.len() > 1) {
+        return;
+    }
+    let folder = Folder::new();
+    // The generator shares its core with programs that never sleep, the DUT has one for itself.
+    let hogs: Vec<Hog> = (0..6).map(|_| Hog::on(cores[0])).collect();
+    reflector_as_dut(&folder, &[]);
+    let load = format!("{CPS_LOAD}\nmax_lag = \"200ms\"");
+    let scenario = search("cps", "dut.toml", &load, "start = 200\nfinal_sustain = \"3s\"")
+        .replace("reflectors = 1", &format!("reflectors = 1\ngenerator_cores = [{}]", cores[0]));
+    let path = folder.write("truth.toml", &scenario);
+    let run = Run::of(&folder, &[&path]);
+    drop(hogs);
+    assert!(matches!(run.code, Some(0 | 4)), "{run:?}");
+    assert_ne!(run.summary("limited_by"), "dut", "{}", run.stdout);
+}
+
+/// A process that keeps a core busy until it is dropped.
+struct Hog(std::process::Child);
+
+impl Hog {
+    fn on(core: usize) -> Self {
+        let child = std::process::Command::new("taskset")
+            .args(["-c", &core.to_string(), "sh", "-c", "while :; do :; done"])
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+}
+
+impl Drop for Hog {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A fixed load through a load balancer of two reflectors.
+fn through(dut: &str) -> String {
+    fixed("200/s", "/?s=1k", "", "3s")
+        .replace("dut = \"none\"\nreflectors = 1", &format!("dut = \"{dut}\"\nreflectors = 2"))
+}
+
+#[test]
+fn through_haproxy_the_books_agree() {
+    if !available("haproxy", has_program("haproxy")) {
+        return;
+    }
+    let _alone = exclusive();
+    let folder = Folder::new();
+    let scenarios = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/dut/haproxy-http.toml");
+    let path = folder.write("truth.toml", &through(&scenarios.display().to_string()));
+    let run = Run::of(&folder, &[&path]);
+    assert_eq!((run.code, run.number("failed")), (Some(0), 0.0), "{run:?}");
+    books_agree(&run);
+}
+
+#[test]
+fn through_the_reference_lb_the_books_agree() {
+    let _alone = exclusive();
+    let folder = Folder::new();
+    let dut = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/dut/reference-http.toml");
+    let path = folder.write("truth.toml", &through(&dut.display().to_string()));
+    let run = Run::of(&folder, &[&path]);
+    assert_eq!((run.code, run.number("failed")), (Some(0), 0.0), "{run:?}");
+    books_agree(&run);
+    assert!(std::path::Path::new(LB).exists());
+}
+
+/// Both servers answered, and client and reflectors count the same.
+fn books_agree(run: &Run) {
+    let servers = run.csv("servers.csv");
+    assert_eq!(servers.len(), 2, "{servers:?}");
+    for server in &servers {
+        assert_eq!(server["client_responses"], server["reflector_requests"], "{servers:?}");
+        let share: f64 = server["client_responses"].parse().unwrap();
+        // 640 connections round robin over two servers.
+        assert!((share - 320.0).abs() <= 1.0, "{servers:?}");
+    }
+    assert!(run.result()["answer"]["books"].as_array().unwrap().is_empty(), "{}", run.file("result.json"));
+}

@@ -1,0 +1,7 @@
+//! The program `reflector` for tests: cargo gives a test the path of its own package's programs only.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    reflector::main()
+}
