@@ -38,9 +38,9 @@ pub use quick::{QuickOptions, quick};
 pub use text::{plan_text, summary};
 
 use error::Origin;
-use file::ScenarioFile;
+use file::{ScenarioFile, WorkloadFile};
 use method::{Method, MethodInput};
-use plan::{Profile, SearchPlan};
+use plan::{Profile, SearchPlan, TestbedPlan};
 use testbed::TestbedInput;
 
 /// Longest scenario, DUT file or template in bytes; a longer one is a mistake.
@@ -76,8 +76,9 @@ pub fn parse(
 ) -> Result<Plan, ScenarioError> {
     let document = Document::new(name, text);
     let (file, set) = overrides::apply(&document, &overrides.set)?;
-    let origin = Origin::new(document, set);
-    resolve_plan(&file, &origin, resolve, overrides)
+    let mut origin = Origin::new(document);
+    set.into_iter().for_each(|key| origin.give(key, "--set"));
+    resolve_plan(&file, origin, resolve, overrides)
 }
 
 /// Reads and checks a DUT file and the template it names.
@@ -116,20 +117,16 @@ fn read_file(path: &Path) -> io::Result<String> {
 
 fn resolve_plan(
     file: &ScenarioFile,
-    origin: &Origin,
+    mut origin: Origin,
     resolve: &dyn Fn(&Path) -> io::Result<String>,
     overrides: &Overrides,
 ) -> Result<Plan, ScenarioError> {
+    let (testbed, workload_file) = testbed_and_request(file, &mut origin, resolve, overrides)?;
+    let origin = &origin;
     let profile = profile_of(file, origin)?;
     let defaults = profile.defaults();
     let unit = load::unit(&file.load, origin)?;
     let method = Method::of(&file.search, origin)?;
-    let folder = Path::new(origin.document().name()).parent().unwrap_or_else(|| Path::new(""));
-    let (testbed, url_path) = TestbedInput { file, overrides, folder, origin, resolve }.plan()?;
-    let mut workload_file = file.workload.clone();
-    if let Some(path) = overrides.path.clone().or(url_path) {
-        workload_file.request = Some(path);
-    }
     let workload = workload::resolve(&workload_file, unit, &testbed, origin)?;
     let sustain = if method == Method::Climb { defaults.search_sustain } else { defaults.sustain };
     let load = load::resolve(&file.load, unit, sustain, &defaults, origin)?;
@@ -158,6 +155,25 @@ fn resolve_plan(
         search,
         expect,
     })
+}
+
+/// The testbed, and the workload with the path that `--path` or the DUT's URL gave.
+fn testbed_and_request(
+    file: &ScenarioFile,
+    origin: &mut Origin,
+    resolve: &dyn Fn(&Path) -> io::Result<String>,
+    overrides: &Overrides,
+) -> Result<(TestbedPlan, WorkloadFile), ScenarioError> {
+    let name = origin.document().name().to_owned();
+    let folder = Path::new(&name).parent().unwrap_or_else(|| Path::new(""));
+    let (testbed, url_path) = TestbedInput { file, overrides, folder, origin, resolve }.plan()?;
+    let mut workload = file.workload.clone();
+    let given = overrides.path.clone().map(|path| (path, "--path")).or_else(|| Some((url_path?, "--dut")));
+    if let Some((path, option)) = given {
+        workload.request = Some(path);
+        origin.give("workload.request", option);
+    }
+    Ok((testbed, workload))
 }
 
 fn profile_of(file: &ScenarioFile, origin: &Origin) -> Result<Profile, ScenarioError> {

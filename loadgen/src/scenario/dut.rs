@@ -74,7 +74,7 @@ pub(super) fn read(path: &Path, named_by: &str, resolve: Resolve<'_>) -> Result<
     })?;
     let document = Document::new(path.display().to_string(), text);
     let file: DutFile = document.parse()?;
-    let origin = Origin::new(document, Vec::new());
+    let origin = Origin::new(document);
     let reader = Reader { path, file: &file, origin: &origin, resolve };
     let (kind, service) = reader.kind()?;
     let cpu_quota = file.cpu_quota;

@@ -1,7 +1,7 @@
 //! Why a scenario cannot be run, and how a check that knows only a key points at its place.
 //!
-//! A value may come from the file or from `--set`; an [`Origin`] knows which, so that the user looks
-//! for a mistake where it was made.
+//! A value may come from the file or from an option; an [`Origin`] knows which, so that the user
+//! looks for a mistake where it was made.
 
 use std::path::PathBuf;
 
@@ -39,26 +39,32 @@ pub enum ScenarioError {
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
     document: Document,
-    /// Dotted keys that `--set` gave.
-    set: Vec<String>,
+    /// Dotted keys that an option gave, each with the option; the last one wins.
+    given: Vec<(String, &'static str)>,
 }
 
 impl Origin {
-    pub(super) fn new(document: Document, set: Vec<String>) -> Self {
-        Self { document, set }
+    pub(super) fn new(document: Document) -> Self {
+        Self { document, given: Vec::new() }
+    }
+
+    /// Notes that an option gave the value of a key.
+    pub(super) fn give(&mut self, key: impl Into<String>, option: &'static str) {
+        self.given.push((key.into(), option));
     }
 
     pub(super) fn document(&self) -> &Document {
         &self.document
     }
 
-    /// An error at a dotted key, or at the `--set` that gave it.
+    /// An error at a dotted key, or at the option that gave it.
     pub(super) fn error(&self, key: &str, message: impl Into<String>) -> ScenarioError {
-        let from_set = self.set.iter().any(|set| covers(set, key) || covers(key, set));
-        let error = if from_set {
-            DocumentError { name: "--set".to_owned(), line: None, key: key.to_owned(), message: message.into() }
-        } else {
-            self.document.error_at(key, message)
+        let option = self.given.iter().rev().find(|(given, _)| covers(given, key) || covers(key, given));
+        let error = match option {
+            Some((_, option)) => {
+                DocumentError { name: (*option).to_owned(), line: None, key: key.to_owned(), message: message.into() }
+            }
+            None => self.document.error_at(key, message),
         };
         error.into()
     }

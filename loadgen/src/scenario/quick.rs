@@ -44,13 +44,15 @@ pub fn quick(options: &QuickOptions) -> Result<Plan, ScenarioError> {
         });
     }
     let document = Document::new("quick", text(options));
-    let (file, mut set): (ScenarioFile, _) = overrides::apply(&document, &options.set)?;
-    // The user wrote no file: an error must not point at lines of one.
-    set.extend(["scenario", "testbed", "clients", "workload", "load", "search", "expect"].map(str::to_owned));
-    let origin = Origin::new(document, set);
+    let (file, set): (ScenarioFile, _) = overrides::apply(&document, &options.set)?;
+    let mut origin = Origin::new(document);
+    // The user wrote no file: an error must point at an option instead of a line.
+    let given = [("load", "quick"), ("load.count", "-c"), ("load.rate", "-R"), ("load.phases.sustain", "-d")];
+    given.into_iter().for_each(|(key, option)| origin.give(key, option));
+    set.into_iter().for_each(|key| origin.give(key, "--set"));
     let overrides = Overrides { dut: Some(options.url.clone()), ..Overrides::default() };
     let nothing = |_: &std::path::Path| Err(io::Error::other("a quick run takes an address, not a DUT file"));
-    let mut plan = resolve_plan(&file, &origin, &nothing, &overrides).map_err(name_url)?;
+    let mut plan = resolve_plan(&file, origin, &nothing, &overrides).map_err(name_url)?;
     plan.scenario_text = String::new();
     Ok(plan)
 }

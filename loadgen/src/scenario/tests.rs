@@ -164,7 +164,7 @@ fn words_of_later_versions_are_refused_as_such() {
 }
 
 #[test]
-fn contradictions_are_refused() {
+fn loads_that_contradict_unit_or_method_are_refused() {
     let cases = [
         (
             "unit = \"connections/s\"",
@@ -191,6 +191,15 @@ fn contradictions_are_refused() {
             "start = 5",
             "s/x.toml:9: search.start: has no meaning for method = \"fixed\"; it belongs to \"climb\"",
         ),
+    ];
+    for (from, to, expected) in cases {
+        assert_eq!(error(&changed(from, to)), expected);
+    }
+}
+
+#[test]
+fn workloads_and_testbeds_that_contradict_themselves_are_refused() {
+    let cases = [
         (
             "kind = \"http\"",
             "kind = \"tcp\"",
@@ -330,6 +339,11 @@ fn a_dut_given_as_an_address_is_external_and_takes_no_reflectors() {
     assert_eq!(plan.testbed.remote_reflectors, ["10.0.0.7:8080".parse().unwrap()]);
     assert!(matches!(&plan.workload.kind, WorkloadKind::Http(http) if http.body == BodyCheck::Table { length: 2048 }));
 
+    let overrides = Overrides { path: Some("index.html".to_owned()), ..to_dut("127.0.0.1:80") };
+    assert_eq!(
+        with(BASE, &overrides).unwrap_err().to_string(),
+        "--path: workload.request: \"index.html\" is not a path; expected / and up to 8 KiB of printable ASCII, no blanks"
+    );
     let overrides = Overrides { path: Some("/index.html".to_owned()), ..to_dut("127.0.0.1:80") };
     let plan = with(BASE, &overrides).unwrap();
     assert_eq!(plan.testbed.network, Network::Loopback);
@@ -429,7 +443,7 @@ fn a_quick_run_is_a_closed_loop_or_an_open_one_with_a_rate() {
         "-c \"0\": no connection carries no request; expected 1 or more"
     );
     let short = QuickOptions { duration: Duration::from_millis(5), ..options };
-    assert_eq!(error(&short), "--set: load.phases.sustain: 5ms is too short to measure anything; expected at least 1s");
+    assert_eq!(error(&short), "-d: load.phases.sustain: 5ms is too short to measure anything; expected at least 1s");
 }
 
 #[test]

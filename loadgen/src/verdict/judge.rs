@@ -43,9 +43,7 @@ pub fn answer(
         .chain(case.trials.iter().copied())
         .flat_map(|trial| books::reconcile(plan, trial))
         .collect();
-    let doubtful_books = books
-        .iter()
-        .any(|mismatch| mismatch.serious && case.deciding.is_some_and(|trial| trial.number == mismatch.trial));
+    let doubtful_books = case.rests_on_doubtful(&books);
     let died = case.died();
     let basis = Basis {
         figures: &figures,
@@ -58,10 +56,7 @@ pub fn answer(
     let limited_by = case.names_a_limit(&figures).then_some(finding.limited_by);
     let ending = Ending { case: &case, judged: &judged, figures: &figures, limited_by, basis: &basis, died };
     let (exit, reason) = ending.exit(doubtful_books, finding.invalid);
-    let mut warnings = context.warnings.clone();
-    if let (Some(trial), Some(passed)) = (case.deciding, &case.verdict) {
-        warnings.extend(warning::of(plan, trial, passed, &figures));
-    }
+    let warnings = case.warnings(&figures);
     let compliance = compliance(plan);
     Answer {
         figures,
@@ -150,6 +145,19 @@ impl<'a> Case<'a> {
             figure: self.deciding.filter(|_| self.is_carried()).map(|trial| figure_value(self.plan.load.unit, trial)),
             ceiling: self.ceiling_value(),
         })
+    }
+
+    fn rests_on_doubtful(&self, books: &[Mismatch]) -> bool {
+        let deciding = self.deciding.map(|trial| trial.number);
+        books.iter().any(|mismatch| mismatch.serious && Some(mismatch.trial) == deciding)
+    }
+
+    fn warnings(&self, figures: &[Figure]) -> Vec<String> {
+        let mut warnings = self.context.warnings.clone();
+        if let (Some(trial), Some(passed)) = (self.deciding, &self.verdict) {
+            warnings.extend(warning::of(self.plan, trial, passed, figures));
+        }
+        warnings
     }
 
     /// A fixed load has no limit to name, and a stair only if a step failed.
