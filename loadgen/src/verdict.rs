@@ -1,7 +1,7 @@
 //! What a trial means: did it pass, who set the limit, were the expectations met.
 //!
 //! - [`passes`] and [`can_still_pass`]: one trial against the pass rule.
-//! - [`answer`]: a whole run; figures, `limited_by` with its evidence, expectations, exit code.
+//! - [`answer()`]: a whole run; figures, `limited_by` with its evidence, expectations, exit code.
 //!
 //! Only records go in, so that every judgement can be repeated from a run folder. Invariant: a figure
 //! that the DUT did not limit is a lower bound, and nothing the tester did wrong counts against the
