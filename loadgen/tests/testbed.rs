@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use loadgen::measure::Role;
 use loadgen::scenario::plan::*;
-use loadgen::testbed::{self, Signal, TestbedError};
+use loadgen::testbed::ports::{dut_side_warning, plan_ports};
+use loadgen::testbed::{self, PortSysctls, Signal, TestbedError};
 use wire::units::{Percent, Rate};
 
 const LOADGEN: &str = env!("CARGO_BIN_EXE_loadgen");
@@ -138,6 +139,31 @@ fn start(plan: &Plan) -> Result<testbed::Testbed, TestbedError> {
 
 fn error(plan: &Plan) -> String {
     start(plan).err().expect("the testbed must not start").to_string()
+}
+
+#[test]
+fn the_ports_of_a_plan_are_judged_on_both_sides_of_the_dut() {
+    let sysctls = PortSysctls { first: 32_768, last: 60_999, tw_reuse: 2, timestamps: true };
+    let mut plan = plan(DutKind::External { address: "127.0.0.1:80".parse().unwrap() });
+    plan.load.rate = Some(Rate::per_second(50_000.0).unwrap());
+    let error = plan_ports(&plan, sysctls).unwrap_err();
+    assert!(error.contains("50000 connections/s") && error.contains("1 destinations"), "{error}");
+    plan.testbed.source_networks = words(&["127.0.1.0/24", "127.0.9.1"]);
+    assert_eq!(plan_ports(&plan, sysctls).unwrap().tuples, 255 * 28_232);
+    // The DUT has one address: with one reflector behind it, it runs out of ports where clients do not.
+    plan.testbed.reflectors = 1;
+    assert!(dut_side_warning(&plan, sysctls).unwrap().contains("reflectors"));
+    plan.testbed.reflectors = 2;
+    assert_eq!(dut_side_warning(&plan, sysctls), None);
+    // Held connections count as they are, and a close by the server leaves the client no tuple to keep.
+    plan.load.unit = Unit::Connections;
+    plan.load.rate = None;
+    plan.load.count = NonZeroU32::new(60_000);
+    plan.testbed.source_networks.clear();
+    assert!(plan_ports(&plan, sysctls).unwrap_err().contains("60000 open at once"));
+    plan.load.unit = Unit::ConnectionsPerSecond;
+    plan.workload.close = CloseMode::ServerFin;
+    assert_eq!(plan_ports(&plan, sysctls).unwrap().hold_s, 0.0);
 }
 
 #[test]
@@ -320,26 +346,78 @@ fn nothing_outlives_a_killed_supervisor_or_its_lifeline() {
 fn helper_run_that_is_killed() {
     let Ok(marker) = std::env::var("NADARE_TEST_MARKER") else { return };
     let script = format!("setsid sleep {marker} & exec sleep {marker}");
-    let (plan, _ready) = running(words(&["sh", "-c", &script]));
+    let (mut plan, _ready) = running(words(&["sh", "-c", &script]));
+    if std::env::var_os("NADARE_TEST_HAPROXY").is_some() {
+        plan.testbed.dut = haproxy_dut(&format!("haproxy-{marker}.cfg"), words(&["haproxy", "-db", "-f", "{config}"]));
+    }
+    plan.testbed.reflectors = 1;
+    plan.testbed.reflector_arguments = words(&["--seed", &seed_of(&marker)]);
     let _testbed = start(&plan).unwrap();
     loop {
         std::thread::park();
     }
 }
 
+fn seed_of(marker: &str) -> String {
+    marker.replace('.', "")
+}
+
 #[test]
 fn nothing_outlives_a_killed_run() {
-    let marker = marker();
-    let mut run = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "helper_run_that_is_killed"])
-        .env("NADARE_TEST_MARKER", &marker)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait_until("the DUT runs", || sleeping(&marker) == 2);
-    run.kill().unwrap();
-    run.wait().unwrap();
-    wait_until("nothing is left", || marked(&marker) == 0);
+    for with_haproxy in [false, true] {
+        if with_haproxy && !is_installed("haproxy") {
+            return;
+        }
+        let marker = marker();
+        let mut run = Command::new(std::env::current_exe().unwrap());
+        run.args(["--ignored", "--exact", "helper_run_that_is_killed"]);
+        run.env("NADARE_TEST_MARKER", &marker).stdout(Stdio::null());
+        if with_haproxy {
+            run.env("NADARE_TEST_HAPROXY", "1");
+        }
+        let mut run = run.spawn().unwrap();
+        let serves = || match with_haproxy {
+            true => marked_lines(&marker).iter().any(|line| line.contains("haproxy -db")),
+            false => sleeping(&marker) == 2,
+        };
+        wait_until("the run has started", || serves() && marked(&seed_of(&marker)) == 1);
+        run.kill().unwrap();
+        run.wait().unwrap();
+        wait_until("nothing is left", || marked(&marker) + marked(&seed_of(&marker)) == 0);
+    }
+}
+
+/// haproxy in TCP mode in front of all reflectors.
+fn haproxy_dut(config: &str, start: Vec<String>) -> Dut {
+    let text = "defaults\n  mode tcp\n  timeout connect 2s\n  timeout client 5s\n  timeout server 5s\n\
+                listen main\n  bind 127.0.0.1:{port}\n  server {name} {address}\n";
+    let kind = DutKind::Command {
+        start,
+        config: Some(Template { path: PathBuf::from(config), text: text.to_owned() }),
+        ready: Ready { tcp: "127.0.0.1:{port}".to_owned(), within: Duration::from_secs(5) },
+        admin: Some(("haproxy_socket".to_owned(), "{run}/haproxy.sock".to_owned())),
+        package: Some("haproxy".to_owned()),
+    };
+    plan(kind).testbed.dut
+}
+
+#[test]
+fn a_port_that_turns_out_to_be_taken_is_replaced_by_another() {
+    if !is_installed("haproxy") {
+        return;
+    }
+    let script = "echo {port} >>{run}/ports; \
+                  [ $(wc -l <{run}/ports) = 2 ] || { echo Address already in use; exit 1; }; \
+                  PATH=$PATH:/usr/sbin:/usr/local/sbin exec haproxy -db -f {config}";
+    let mut plan = plan(DutKind::None);
+    plan.testbed.dut = haproxy_dut("haproxy.cfg", words(&["sh", "-c", script]));
+    let run_dir = run_dir();
+    let testbed = testbed::start(&plan, &run_dir, Path::new(LOADGEN)).unwrap();
+    let ports = fs::read_to_string(run_dir.join("ports")).unwrap();
+    let ports: Vec<u16> = ports.lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(ports.len(), 2);
+    assert_eq!(testbed.service()[0].port(), ports[1]);
+    assert!(testbed.stop().unclean.is_empty());
 }
 
 fn is_installed(program: &str) -> bool {
@@ -524,15 +602,8 @@ fn haproxy_carries_a_connection_and_goes_with_the_run() {
         return;
     }
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
-    let text = "defaults\n  mode tcp\n  timeout connect 2s\n  timeout client 5s\n  timeout server 5s\n\
-                listen main\n  bind 127.0.0.1:{port}\n  server {name} {address}\n";
-    let mut plan = plan(DutKind::Command {
-        start: words(&["haproxy", "-db", "-f", "{config}"]),
-        config: Some(Template { path: PathBuf::from("haproxy.cfg"), text: text.to_owned() }),
-        ready: Ready { tcp: "127.0.0.1:{port}".to_owned(), within: Duration::from_secs(5) },
-        admin: Some(("haproxy_socket".to_owned(), "{run}/haproxy.sock".to_owned())),
-        package: Some("haproxy".to_owned()),
-    });
+    let mut plan = plan(DutKind::None);
+    plan.testbed.dut = haproxy_dut("haproxy.cfg", words(&["haproxy", "-db", "-f", "{config}"]));
     plan.testbed.remote_reflectors = vec![server.local_addr().unwrap()];
     let mut testbed = start(&plan).unwrap();
     assert!(testbed.warnings().iter().any(|warning| warning.contains("ledger")), "{:?}", testbed.warnings());

@@ -1,7 +1,7 @@
 //! What this host can generate, and what would have to change for more.
 //!
-//! [`doctor`] reads the host; the judgement is pure. It changes nothing and asks for nothing: what a
-//! plan cannot do without is found again, and refused, when the run starts.
+//! [`doctor`] reads the host; the judgement is pure. It changes nothing but the soft descriptor limit of
+//! this process. What a plan cannot do without is found again, and refused, when the run starts.
 
 use std::path::Path;
 
