@@ -23,6 +23,8 @@ mod dial;
 mod exchange;
 mod fields;
 mod framing;
+#[cfg(test)]
+mod fuzz;
 mod grammar;
 mod head;
 mod input;

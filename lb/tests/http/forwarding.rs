@@ -141,3 +141,35 @@ fn a_drain_lets_the_running_request_end_and_closes() {
     assert!(idle.say("x").response().has("Connection: close"));
     lb.wait();
 }
+
+#[test]
+fn the_access_log_has_a_line_per_request_with_its_end() {
+    let server = Server::named("one");
+    let path = std::env::temp_dir().join(format!("lb-http-access-{}.log", std::process::id()));
+    let lb = lb(&format!("[log]\naccess = '{}'\nformat = 'json'", path.display()), &[&server]);
+    let mut client = Client::to(&lb);
+    client.get("/a");
+    client.say("PUT /b HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello").response();
+    client.say("nonsense\r\n\r\n").response();
+    lb.drain();
+    lb.wait();
+    let written = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let rows: Vec<_> = written
+        .lines()
+        .map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let number = |key: &str| line[key].as_u64().unwrap();
+            let text = |key: &str| line[key].as_str().unwrap_or("-").to_owned();
+            (number("status"), number("bytes_in"), number("bytes_out"), text("server"), text("request"), text("end"))
+        })
+        .collect();
+    let row = |status, bytes_in, bytes_out, texts: [&str; 3]| {
+        let [server, request, end] = texts.map(str::to_owned);
+        (status, bytes_in, bytes_out, server, request, end)
+    };
+    assert_eq!(rows[0], row(200, 28, 41, ["r0", "GET /a HTTP/1.1", "ok"]));
+    assert_eq!(rows[1], row(200, 52, 41, ["r0", "PUT /b HTTP/1.1", "ok"]));
+    assert_eq!((rows[2].0, rows[2].5.as_str()), (400, "bad-request"));
+    assert_eq!(rows.len(), 3, "{written}");
+}

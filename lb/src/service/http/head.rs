@@ -109,7 +109,7 @@ impl RequestHead {
         let host = check_host(head, &fields, version)?;
         let (authority, path) = split_target(head, line.target, method_text)?;
         // RFC 9112, 3.2.2: they must be the same, else two recipients may choose differently.
-        if authority != Span::default() && host.is_some_and(|host| !host.eq_ignore_ascii_case(authority.of(head))) {
+        if authority != Span::default() && host.is_some_and(|host| !is_same_host(head, authority, host)) {
             return Err(Defect::HostMismatch);
         }
         let framing = request_framing(head, &fields, version)?;
@@ -219,6 +219,16 @@ fn scheme_length(target: &[u8]) -> Option<usize> {
         .iter()
         .find(|scheme| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
     found.map(|scheme| scheme.len())
+}
+
+/// Whether `host` names the authority at `span`; the port that goes without saying for its scheme may
+/// stand in either.
+fn is_same_host(head: &[u8], span: Span, host: &[u8]) -> bool {
+    // "http" + "://": the byte four in front of the authority tells http from https.
+    let tls = span.start().checked_sub(4).is_some_and(|at| head[at].eq_ignore_ascii_case(&b's'));
+    let default: &[u8] = if tls { b":443" } else { b":80" };
+    let plain = |text| [default, b":"].iter().find_map(|end| <[u8]>::strip_suffix(text, *end)).unwrap_or(text);
+    plain(host).eq_ignore_ascii_case(plain(span.of(head)))
 }
 
 /// Whether `text` is `host[:port]` without user information (RFC 3986, 3.2).

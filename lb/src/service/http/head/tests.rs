@@ -90,6 +90,8 @@ fn unsound_requests_are_refused() {
         ("GET http:// HTTP/1.1", "Host: h", Defect::BadTarget),
         ("GET http://u@h/ HTTP/1.1", "Host: h", Defect::BadTarget),
         ("GET http://g/ HTTP/1.1", "Host: h", Defect::HostMismatch),
+        ("GET http://h:443/ HTTP/1.1", "Host: h", Defect::HostMismatch),
+        ("GET https://h:80/ HTTP/1.1", "Host: h", Defect::HostMismatch),
         ("G(T / HTTP/1.1", "Host: h", Defect::BadMethod),
         ("CONNECT h:443 HTTP/1.1", "Host: h:443", Defect::Connect),
         ("GET / HTTP/1.1 ", "Host: h", Defect::BadTarget),
@@ -141,41 +143,4 @@ fn unsound_requests_are_refused() {
         assert_eq!(parse(&request(line, fields)).unwrap_err(), defect, "{line} | {fields}");
         assert!((400..=505).contains(&defect.status()));
     }
-}
-
-#[test]
-fn mutated_requests_are_refused_or_read_but_never_panic() {
-    let seed = request("POST http://h:1/a?b HTTP/1.1", "Host: h:1\r\nContent-Length: 3\r\nConnection: a, close\r\nA:");
-    let mut random: u64 = 42;
-    let mut next = move |below: usize| {
-        // SplitMix64: the same sequence on every machine.
-        random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (random ^ (random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % below as u64) as usize
-    };
-    let alphabet = b"\r\n\t :,/;\0\x7f\xffaA0=*#chunked";
-    let (mut sound, mut unsound) = (0, 0);
-    for _ in 0..20_000 {
-        let mut bytes = seed.clone().into_bytes();
-        for _ in 0..=next(3) {
-            let at = next(bytes.len());
-            match next(3) {
-                0 => bytes[at] = alphabet[next(alphabet.len())],
-                1 => bytes.insert(at, alphabet[next(alphabet.len())]),
-                _ => drop(bytes.remove(at)),
-            }
-        }
-        let mut scan = crate::service::http::scan::HeadScan::request();
-        match scan.advance(&bytes) {
-            Ok(crate::service::http::scan::Scanned::Complete { start, end }) => {
-                match RequestHead::parse(&bytes[start..end]) {
-                    Ok(_) => sound += 1,
-                    Err(_) => unsound += 1,
-                }
-            }
-            Ok(crate::service::http::scan::Scanned::Partial) | Err(_) => unsound += 1,
-        }
-    }
-    assert!(sound > 100 && unsound > 10_000, "{sound} sound, {unsound} not: the mutations test nothing");
 }
