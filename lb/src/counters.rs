@@ -60,7 +60,6 @@ pub(crate) struct ServiceCounters {
 
 impl ServiceCounters {
     /// Counts a response by its status.
-    #[allow(dead_code, reason = "used by the HTTP data path")]
     pub(crate) fn response(&self, status: u16) {
         let class = usize::from(status / 100);
         let at = if (1..=5).contains(&class) { class - 1 } else { 5 };

@@ -123,7 +123,6 @@ pub(crate) struct WorkerGroup {
     worker: usize,
     balancer: RefCell<Balancer>,
     /// The HTTP data path's own: this worker's idle server connections, by server.
-    #[allow(dead_code, reason = "used by the HTTP data path")]
     pub(crate) http: ServerConnections,
 }
 
@@ -156,16 +155,7 @@ impl WorkerGroup {
         if (0..servers.len()).any(takes_work) { Err(NoServer::AllFull) } else { Err(NoServer::AllDown) }
     }
 
-    /// Takes one more piece of work for a given server, whoever's turn it is; `None` if it is down
-    /// or full. For requests that have to stay on their server connection.
-    #[allow(dead_code, reason = "used by the HTTP data path")]
-    pub(crate) fn lease(self: &Rc<Self>, server: ServerIndex) -> Option<Lease> {
-        let shared = &self.shared.servers[server.0];
-        (shared.is_up() && shared.claim()).then(|| Lease::new(Rc::clone(self), server))
-    }
-
     /// Whether a server is up: an idle connection to one that is not should be closed.
-    #[allow(dead_code, reason = "used by the HTTP data path")]
     pub(crate) fn is_up(&self, server: ServerIndex) -> bool {
         self.shared.servers[server.0].is_up()
     }

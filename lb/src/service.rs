@@ -114,7 +114,6 @@ struct DrainState {
 
 impl Drain {
     /// Whether running work should come to its end: no further request on this connection.
-    #[allow(dead_code, reason = "used by the HTTP data path")]
     pub(crate) fn is_draining(&self) -> bool {
         self.0.draining.get()
     }

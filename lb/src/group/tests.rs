@@ -31,7 +31,6 @@ fn a_server_that_is_down_or_excluded_is_not_chosen() {
     group.shared.servers[0].set_up(false);
     assert!((0..3).all(|_| group.choose(&[]).unwrap().name == "b"));
     assert_eq!(group.choose(&[ServerIndex(1)]).unwrap_err(), NoServer::AllDown);
-    assert!(group.lease(ServerIndex(0)).is_none());
     group.shared.servers[0].set_up(true);
     assert_eq!(group.choose(&[ServerIndex(1)]).unwrap().name, "a");
 }
@@ -43,7 +42,6 @@ fn a_full_server_is_passed_over_until_a_lease_ends() {
     let first = group.choose(&[]).unwrap();
     let _second = group.choose(&[]).unwrap();
     assert_eq!(group.choose(&[]).unwrap_err(), NoServer::AllFull);
-    assert!(group.lease(ServerIndex(0)).is_none());
     drop(first);
     assert!(group.choose(&[]).is_ok());
 }

@@ -17,7 +17,6 @@ use std::time::Duration;
 use crate::config::{Log, LogFormat, RealServer, VirtualService};
 
 /// Longest request line that is kept for the log, in bytes.
-#[allow(dead_code, reason = "used by the HTTP data path")]
 pub(crate) const REQUEST_LINE_MAX: usize = 1024;
 /// Most entries that wait for the writer.
 const QUEUE_MAX: usize = 8192;
