@@ -151,6 +151,7 @@ fn the_access_log_has_a_line_per_request_with_its_end() {
     client.get("/a");
     client.say("PUT /b HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello").response();
     client.say("nonsense\r\n\r\n").response();
+    drop(client);
     lb.drain();
     lb.wait();
     let written = std::fs::read_to_string(&path).unwrap();
