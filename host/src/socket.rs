@@ -93,6 +93,18 @@ fn set_ip_option<F: AsFd>(socket: &F, name: libc::c_int, value: libc::c_int) -> 
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Bytes that were written to a TCP socket and that the peer's kernel has not acknowledged.
+///
+/// # Errors
+/// The kernel's reason.
+pub fn unacknowledged<F: AsFd>(socket: &F) -> io::Result<u32> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open for as long as the borrow lasts, and SIOCOUTQ, which has the
+    // number of TIOCOUTQ (tcp(7)), writes one int to a live one.
+    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if result == 0 { Ok(u32::try_from(bytes).unwrap_or(0)) } else { Err(io::Error::last_os_error()) }
+}
+
 /// What the kernel dropped at this socket since it was made: for a listener, connections that found
 /// its accept queue full; for a datagram socket, datagrams that found its buffer full.
 ///
@@ -138,6 +150,17 @@ mod tests {
         assert_eq!(peer, client.local_addr().unwrap());
         assert!(stream.nodelay().unwrap());
         assert_eq!(io::Read::read(&mut &stream, &mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn what_the_peer_has_no_room_for_is_unacknowledged() {
+        let listener = listen("127.0.0.1:0".parse().unwrap(), false).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = accept(&listener).unwrap();
+        assert_eq!(unacknowledged(&stream).unwrap(), 0);
+        while io::Write::write(&mut &stream, &[0; 65_536]).is_ok() {}
+        assert!(unacknowledged(&stream).unwrap() > 0);
+        drop(client);
     }
 
     #[test]

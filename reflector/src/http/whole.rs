@@ -128,7 +128,8 @@ async fn run(worker: &Arc<Worker>, peer: SocketAddr, session: &Shared, tap: Tap)
     let mut told = false;
     let ended = std::future::poll_fn(|cx| {
         loop {
-            if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
+            // To the end and not without its shutdown, because only that waits for the last flush.
+            if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
                 return Poll::Ready(Ended::Done(result));
             }
             let (phase, deadline_ns) = {
@@ -154,6 +155,7 @@ async fn finish(worker: Arc<Worker>, peer: SocketAddr, session: Session, ended: 
     let mut linger = linger;
     if reset {
         books.end(End::ResetByReflector);
+        delivered(&stream).await;
         // Refused only when the peer has reset the connection already.
         let _ = host::socket::reset_on_close(&stream);
         return;
@@ -178,6 +180,19 @@ async fn finish(worker: Arc<Worker>, peer: SocketAddr, session: Session, ended: 
     // The books before the socket, as on the fast path.
     drop(books);
     drop(stream);
+}
+
+/// Waits, within bounds, until the peer's kernel has what was sent: a reset throws away the rest.
+async fn delivered(stream: &TcpStream) {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    const LOOK_AGAIN: Duration = Duration::from_millis(1);
+    let wait = async {
+        while host::socket::unacknowledged(stream).is_ok_and(|bytes| bytes > 0) {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    // A peer that does not read gets its reset all the same.
+    let _ = tokio::time::timeout(PATIENCE, wait).await;
 }
 
 /// Answers a head that took too long, as the fast path does.

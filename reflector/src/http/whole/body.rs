@@ -111,7 +111,8 @@ impl Body for ReplyBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.has_ended()
+        // hyper would give an empty body a length if it knew that it is empty.
+        self.has_ended() && !self.course.chunked
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -192,7 +192,7 @@ async fn behave(session: &Shared, known: &Known, behaviour: &Behaviour) -> Respo
             _ => None,
         },
         stall: behaviour.stall,
-        chunked: behaviour.chunked,
+        chunked: behaviour.chunked && !is_bodiless(behaviour.status),
         head_only,
     };
     if course.reset_at == Some(0) || (head_only && course.reset_at.is_some()) {

@@ -1,0 +1,136 @@
+//! Rate caps and the connection cap.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use reflector::config::{CapUnit, Config, Over, RateCap};
+use wire::units::Rate;
+
+use crate::support::*;
+
+fn capped(rate: f64, over: Over, unit: CapUnit) -> Config {
+    let rate = Rate::per_second(rate).unwrap();
+    Config { rate_cap: Some(RateCap { rate, over, unit }), threads: 2.try_into().unwrap(), ..config() }
+}
+
+#[test]
+fn connections_above_the_connection_cap_are_reset_and_booked_apart() {
+    let reflector = start(Config { connection_cap: Some(3), ..config() });
+    let mut held: Vec<Client> = (0..3).map(|_| Client::to(&reflector)).collect();
+    for client in &mut held {
+        assert_eq!(client.get("/").status(), 200);
+    }
+    for _ in 0..5 {
+        let error = attempt(reflector.addresses()[0]).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
+    }
+    // One leaves, one may come: also at once after the reflector's own close.
+    let mut leaving = held.pop().unwrap();
+    leaving.get("/?C=1");
+    assert!(leaving.is_closed());
+    assert_eq!(Client::to(&reflector).get("/").status(), 200);
+    drop(held);
+    let ledger = closed(&reflector);
+    assert_eq!((ledger.refused_by_cap, ledger.opened, ledger.open_peak, ledger.reset_by_reflector), (5, 4, 3, 0));
+}
+
+#[test]
+fn a_refusing_cap_resets_connections_that_come_too_fast() {
+    let reflector = start(capped(100.0, Over::Refuse, CapUnit::Connections));
+    let begun = Instant::now();
+    let (mut served, mut refused) = (0_u64, 0_u64);
+    while begun.elapsed() < Duration::from_secs(1) {
+        match attempt(reflector.addresses()[0]) {
+            Ok(bytes) if !bytes.is_empty() => served += 1,
+            _ => refused += 1,
+        }
+    }
+    let allowed = begun.elapsed().as_secs_f64() * 100.0;
+    assert!((served as f64 - allowed).abs() <= 5.0, "{served} served, {allowed} allowed, {refused} refused");
+    assert!(refused > 100, "{refused}");
+    let ledger = closed(&reflector);
+    assert_eq!((ledger.responses, ledger.reset_by_reflector, ledger.opened), (served, refused, served + refused));
+}
+
+/// One request on a connection of its own. The reset may come at any time: while connecting too.
+fn attempt(address: SocketAddr) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET /?C=1 HTTP/1.1\r\nHost: a\r\n\r\n")?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[test]
+fn a_refusing_cap_answers_requests_that_come_too_fast_with_503() {
+    let reflector = start(capped(50.0, Over::Refuse, CapUnit::Requests));
+    let mut client = Client::to(&reflector);
+    let statuses: Vec<u16> = (0..20).map(|n| client.get(if n % 2 == 0 { "/" } else { "/?t=0" }).status()).collect();
+    assert_eq!(statuses[0], 200);
+    assert!(statuses.iter().filter(|&&status| status == 503).count() >= 10, "{statuses:?}");
+    for _ in 0..20 {
+        assert_eq!(client.check().status(), 200, "checks are not capped");
+    }
+    let ledger = settle(&reflector, |ledger| ledger.responses == 20);
+    assert_eq!(ledger.requests, 20);
+}
+
+/// Serves a backlog through a queueing cap; the time from the first request to the last answer.
+fn drain_backlog(unit: CapUnit, target: &str) -> Duration {
+    const BACKLOG: usize = 400;
+    let reflector = start(capped(400.0, Over::Queue, unit));
+    let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let begun = Instant::now();
+    let mut waiting: Vec<Client> = (0..BACKLOG)
+        .map(|_| {
+            let mut client = Client::to(&reflector);
+            client.send(&request);
+            client
+        })
+        .collect();
+    for client in &mut waiting {
+        assert_eq!(client.answer().status(), 200);
+    }
+    let took = begun.elapsed();
+    drop(waiting);
+    let ledger = closed(&reflector);
+    assert_eq!((ledger.responses, ledger.reset_by_reflector), (BACKLOG as u64, 0));
+    took
+}
+
+/// 400 at 400/s, of which nine go at once (20 ms worth and one): never faster, and not much slower.
+fn assert_rate(took: Duration) {
+    assert!((977..1200).contains(&took.as_millis()), "{took:?}");
+}
+
+#[test]
+fn a_queueing_cap_serves_connections_at_exactly_its_rate() {
+    assert_rate(drain_backlog(CapUnit::Connections, "/"));
+}
+
+#[test]
+fn a_queueing_cap_serves_requests_at_exactly_its_rate() {
+    assert_rate(drain_backlog(CapUnit::Requests, "/"));
+}
+
+#[test]
+fn who_leaves_the_queue_gives_the_place_up() {
+    for unit in [CapUnit::Connections, CapUnit::Requests] {
+        let reflector = start(capped(10.0, Over::Queue, unit));
+        let send = || {
+            let mut client = Client::to(&reflector);
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            client
+        };
+        // Twenty seconds' worth, of which all leave.
+        let leaving: Vec<Client> = (0..200).map(|_| send()).collect();
+        settle(&reflector, |ledger| ledger.bytes_in == 200 * 27);
+        drop(leaving);
+        settle(&reflector, |ledger| ledger.open_now == 0);
+        let begun = Instant::now();
+        assert_eq!(send().answer().status(), 200);
+        assert!(begun.elapsed() < Duration::from_secs(2), "{unit:?}: {:?}", begun.elapsed());
+    }
+}
