@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 pub struct Ledger {
     /// Name of the instance.
     pub instance: String,
-    /// Connections accepted, without those in `silent` and `check_connections`.
+    /// Connections accepted, without those in `silent`, `check_connections` and `refused_by_cap`. A
+    /// connection enters when it is known to be none of these, by its first request (for plain TCP
+    /// its first byte) or at the latest by its end, so that this number never shrinks.
     pub opened: u64,
     /// Connections on which the peer closed first, with a FIN.
     pub closed_by_peer: u64,
@@ -32,7 +34,8 @@ pub struct Ledger {
     pub open_now: u64,
     /// Most connections open at once since the peak was last reset.
     pub open_peak: u64,
-    /// Complete requests, without health checks.
+    /// Complete requests, without health checks; those with a bad parameter are here and in
+    /// `bad_requests`, malformed ones only there.
     pub requests: u64,
     /// Responses sent whole, without those to health checks.
     pub responses: u64,
@@ -48,7 +51,8 @@ pub struct Ledger {
     pub bytes_out: u64,
     /// Connections the kernel dropped because this reflector's own accept queue was full.
     pub accept_queue_drops: u64,
-    /// One entry per second since start, oldest first, bounded to the last hour.
+    /// One entry per second since start, oldest first, bounded to the last hour. The current second
+    /// is left out until it is over, or the reflector stops.
     pub per_second: Vec<LedgerSecond>,
 }
 
@@ -57,7 +61,7 @@ pub struct Ledger {
 pub struct LedgerSecond {
     /// Seconds since the epoch of `CLOCK_MONOTONIC`, which all processes of one host share.
     pub monotonic_s: u64,
-    /// Connections accepted in this second.
+    /// Connections accepted in this second, silent ones and those of checks included.
     pub opened: u64,
     /// Requests completed in this second, without checks.
     pub requests: u64,
