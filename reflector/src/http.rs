@@ -45,16 +45,7 @@ struct Connection {
 pub(crate) fn begin(worker: &Arc<Worker>, arrival: Arrival) {
     let Arrival { stream, peer, books, now_ns, ticket } = arrival;
     let socket = Socket::Fresh(stream);
-    let mut connection = Connection {
-        worker: Arc::clone(worker),
-        books,
-        peer,
-        requests: 0,
-        carried: Vec::new(),
-        backlog: false,
-        head_since_ns: None,
-        active_ns: now_ns,
-    };
+    let mut connection = Connection { active_ns: now_ns, ..Connection::again(Arc::clone(worker), books, peer, 0) };
     let next = if ticket.is_none() { connection.turn(&socket) } else { Next::Read };
     if let Next::End(end) = next {
         return connection.finish(&socket, end);
@@ -95,6 +86,11 @@ async fn drive(mut connection: Connection, stream: TcpStream, ticket: Option<Tic
 }
 
 impl Connection {
+    /// A connection of which nothing is read but so many requests.
+    fn again(worker: Arc<Worker>, books: ConnectionBooks, peer: SocketAddr, requests: u64) -> Self {
+        Self { worker, books, peer, requests, carried: Vec::new(), backlog: false, head_since_ns: None, active_ns: 0 }
+    }
+
     async fn read(&mut self, socket: &Socket, stream: &TcpStream, watch: &mut Watch) -> Next {
         if self.backlog {
             return self.turn(socket);

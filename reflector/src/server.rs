@@ -75,6 +75,24 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    fn new(config: Config) -> Self {
+        Self {
+            policy: Policy::new(config.defaults, config.seed),
+            cap: config.rate_cap.map(Cap::new),
+            library: Library {
+                instance: config.instance.clone(),
+                gate: Arc::new(Gate::new(config.connection_cap)),
+                threads: (0..config.threads.get()).map(|_| Arc::default()).collect(),
+                started_ns: host::clock::monotonic_ns(),
+            },
+            config,
+            numbers: AtomicU64::new(0),
+            first_ns: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+            stop: Notify::new(),
+        }
+    }
+
     /// The next request's number, from 1.
     pub(crate) fn draw_number(&self) -> u64 {
         self.numbers.fetch_add(1, Relaxed) + 1
@@ -190,21 +208,7 @@ pub fn start(config: Config) -> Result<Reflector, StartError> {
     let second_handles =
         bound.iter().flatten().map(|(listener, _)| listener.try_clone()).collect::<io::Result<Vec<_>>>();
     let listeners = second_handles.map_err(|source| StartError::Bind { address: addresses[0], source })?;
-    let shared = Arc::new(Shared {
-        policy: Policy::new(config.defaults, config.seed),
-        cap: config.rate_cap.map(Cap::new),
-        library: Library {
-            instance: config.instance.clone(),
-            gate: Arc::new(Gate::new(config.connection_cap)),
-            threads: (0..threads).map(|_| Arc::default()).collect(),
-            started_ns: host::clock::monotonic_ns(),
-        },
-        config,
-        numbers: AtomicU64::new(0),
-        first_ns: AtomicU64::new(0),
-        stopping: AtomicBool::new(false),
-        stop: Notify::new(),
-    });
+    let shared = Arc::new(Shared::new(config));
     let mut reflector = Reflector {
         shared: Arc::clone(&shared),
         threads: Vec::new(),

@@ -54,6 +54,8 @@ struct Session {
     reset: bool,
     /// A request was left unread, so that closing needs care.
     linger: bool,
+    /// hyper's own refusal of a malformed request was held back, because it gives no reason.
+    mute: bool,
 }
 
 type Shared = Arc<Mutex<Session>>;
@@ -97,6 +99,7 @@ pub(super) async fn serve(connection: Connection, stream: TcpStream, replay: Vec
         owed: Vec::new(),
         reset: false,
         linger: false,
+        mute: false,
     }));
     let tap = Tap::new(stream, replay, Arc::clone(&session));
     let (ended, stream) = run(&worker, peer, &session, tap).await;
@@ -151,8 +154,7 @@ async fn run(worker: &Arc<Worker>, peer: SocketAddr, session: &Shared, tap: Tap)
 }
 
 async fn finish(worker: Arc<Worker>, peer: SocketAddr, session: Session, ended: Ended, stream: TcpStream) {
-    let Session { mut books, requests, reset, linger, .. } = session;
-    let mut linger = linger;
+    let Session { mut books, requests, reset, linger, mute, .. } = session;
     if reset {
         books.end(End::ResetByReflector);
         delivered(&stream).await;
@@ -160,26 +162,42 @@ async fn finish(worker: Arc<Worker>, peer: SocketAddr, session: Session, ended: 
         let _ = host::socket::reset_on_close(&stream);
         return;
     }
-    match &ended {
+    let refusal = match &ended {
         Ended::Late(Phase::Head) => {
             let timeout = worker.shared.config.limits.head_timeout;
-            return time_out(worker, peer, books, requests, stream, timeout).await;
+            Some(Refusal::new(408, format!("the request's head was not complete after {timeout:?}")))
         }
         Ended::Done(Err(error)) if error.is_parse() => {
-            // hyper has answered by itself, with a status and without a reason.
-            books.bad_request();
-            books.response(if error.is_parse_too_large() { 431 } else { 400 }, false);
-            linger = true;
+            let status = if error.is_parse_too_large() { 431 } else { 400 };
+            if !mute {
+                // hyper's refusal went out behind the answer before it.
+                books.bad_request();
+                books.response(status, false);
+            }
+            mute.then(|| Refusal::new(status, error.to_string()))
         }
-        Ended::Done(_) | Ended::Late(_) => {}
+        Ended::Done(_) | Ended::Late(_) => None,
+    };
+    if let Some(refusal) = refusal {
+        return refuse(Connection::again(worker, books, peer, requests), stream, &refusal).await;
     }
-    if linger {
+    if linger || matches!(&ended, Ended::Done(Err(error)) if error.is_parse()) {
         super::linger(&stream, &mut books).await;
     }
     books.end(End::ClosedByReflector);
     // The books before the socket, as on the fast path.
     drop(books);
     drop(stream);
+}
+
+/// Refuses a request with its reason, as the fast path does, and closes.
+async fn refuse(mut connection: Connection, stream: TcpStream, refusal: &Refusal) {
+    let socket = Socket::Registered(stream);
+    let next = connection.refuse(&socket, refusal);
+    if let (Next::Linger, Socket::Registered(stream)) = (&next, &socket) {
+        super::linger(stream, &mut connection.books).await;
+    }
+    connection.finish(&socket, if let Next::End(end) = next { end } else { End::ClosedByReflector });
 }
 
 /// Waits, within bounds, until the peer's kernel has what was sent: a reset throws away the rest.
@@ -193,32 +211,4 @@ async fn delivered(stream: &TcpStream) {
     };
     // A peer that does not read gets its reset all the same.
     let _ = tokio::time::timeout(PATIENCE, wait).await;
-}
-
-/// Answers a head that took too long, as the fast path does.
-async fn time_out(
-    worker: Arc<Worker>,
-    peer: SocketAddr,
-    books: ConnectionBooks,
-    requests: u64,
-    stream: TcpStream,
-    timeout: Duration,
-) {
-    let mut connection = Connection {
-        worker,
-        books,
-        peer,
-        requests,
-        carried: Vec::new(),
-        backlog: false,
-        head_since_ns: None,
-        active_ns: host::clock::monotonic_ns(),
-    };
-    let socket = Socket::Registered(stream);
-    let refusal = Refusal::new(408, format!("the request's head was not complete after {timeout:?}"));
-    let next = connection.refuse(&socket, &refusal);
-    if let (Next::Linger, Socket::Registered(stream)) = (&next, &socket) {
-        super::linger(stream, &mut connection.books).await;
-    }
-    connection.finish(&socket, if let Next::End(end) = next { end } else { End::ClosedByReflector });
 }

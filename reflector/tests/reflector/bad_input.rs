@@ -84,6 +84,25 @@ fn a_bad_request_behind_a_good_one_is_refused_too() {
 }
 
 #[test]
+fn hyper_s_refusals_get_a_reason_too() {
+    let reflector = start(strict());
+    let long = format!("GET / HTTP/1.1\r\nHost: a\r\nx: {}\r\n\r\n", "a".repeat(9000));
+    for (bad, status) in [("GARBAGE\r\n\r\n", 400), ("GET / HTTP/1.1\r\nHost: a\r\nb c: d\r\n\r\n", 400), (&*long, 431)]
+    {
+        let mut client = Client::to(&reflector);
+        assert_eq!(client.get("/?t=1").status(), 200);
+        client.send(bad);
+        let answer = client.answer();
+        assert_eq!(answer.status(), status);
+        assert!(answer.text().len() > 10, "{:?}", answer.text());
+        assert_eq!(answer.header(wire::identity::REQUEST), Some("2"));
+        assert!(client.is_closed());
+    }
+    let ledger = closed(&reflector);
+    assert_eq!((ledger.requests, ledger.bad_requests, ledger.responses), (3, 3, 6));
+}
+
+#[test]
 fn a_head_that_trickles_is_cut_off_in_time() {
     let reflector = start(strict());
     for first in ["", "GET /?t=1 HTTP/1.1\r\nHost: a\r\n\r\n"] {

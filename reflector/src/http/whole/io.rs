@@ -30,6 +30,15 @@ impl Tap {
         self.stream
     }
 
+    /// Whether hyper writes without having been given an answer: its own refusal of a request that
+    /// is malformed. It is swallowed here and replaced by one with a reason.
+    fn is_refusal(&self) -> bool {
+        let mut session = lock(&self.session);
+        let unasked = matches!(session.phase, Phase::Idle | Phase::Head);
+        session.mute |= unasked;
+        unasked
+    }
+
     /// Books what a write took.
     fn wrote(&self, result: io::Result<usize>) -> io::Result<usize> {
         let mut session = lock(&self.session);
@@ -90,6 +99,9 @@ fn heard(session: &mut Session, read: usize) {
 
 impl Write for Tap {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_refusal() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let result = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes));
         Poll::Ready(self.wrote(result))
     }
@@ -103,6 +115,9 @@ impl Write for Tap {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.is_refusal() {
+            return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
+        }
         let result = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, pieces));
         Poll::Ready(self.wrote(result))
     }
