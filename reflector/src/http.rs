@@ -46,7 +46,11 @@ pub(crate) fn begin(worker: &Arc<Worker>, arrival: Arrival) {
     let Arrival { stream, peer, books, now_ns, ticket } = arrival;
     let socket = Socket::Fresh(stream);
     let mut connection = Connection { active_ns: now_ns, ..Connection::again(Arc::clone(worker), books, peer, 0) };
-    let next = if ticket.is_none() { connection.turn(&socket) } else { Next::Read };
+    let mut next = Next::Read;
+    if ticket.is_none() && worker.early.pays() {
+        next = connection.turn(&socket);
+        worker.early.tried(connection.requests > 0);
+    }
     if let Next::End(end) = next {
         return connection.finish(&socket, end);
     }

@@ -129,6 +129,40 @@ impl Shared {
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) books: Arc<Books>,
+    pub(crate) early: EarlyReads,
+}
+
+/// Whether it pays to read from a connection as soon as it is accepted.
+///
+/// Under a burst the request is mostly there already, and answering at once saves a task and an
+/// epoll entry; under an even load it mostly is not, and the read is a system call for nothing. So
+/// success is remembered, and failure is tried again now and then. Only this thread writes.
+#[derive(Debug, Default)]
+pub(crate) struct EarlyReads(AtomicU64);
+
+impl EarlyReads {
+    const TRIES_AFTER_SUCCESS: u64 = 8;
+    const PAUSE_AFTER_FAILURES: u64 = 32;
+
+    /// Whether to try with the connection that has just come.
+    pub(crate) fn pays(&self) -> bool {
+        let misses = self.0.load(Relaxed);
+        if misses >= Self::TRIES_AFTER_SUCCESS + Self::PAUSE_AFTER_FAILURES {
+            // The next miss starts another pause, a success a whole series.
+            self.0.store(Self::TRIES_AFTER_SUCCESS - 1, Relaxed);
+            return true;
+        }
+        if misses >= Self::TRIES_AFTER_SUCCESS {
+            self.0.store(misses + 1, Relaxed);
+            return false;
+        }
+        true
+    }
+
+    /// Remembers how the try ended.
+    pub(crate) fn tried(&self, found: bool) {
+        self.0.store(if found { 0 } else { self.0.load(Relaxed) + 1 }, Relaxed);
+    }
 }
 
 /// A running reflector. Dropping it stops it without waiting.
@@ -220,8 +254,11 @@ pub fn start(config: Config) -> Result<Reflector, StartError> {
     for (index, listeners) in bound.into_iter().enumerate() {
         let failed = |source| StartError::Thread { thread: index + 1, threads, source };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-        let worker =
-            Arc::new(Worker { shared: Arc::clone(&shared), books: Arc::clone(&shared.library.threads[index]) });
+        let worker = Arc::new(Worker {
+            shared: Arc::clone(&shared),
+            books: Arc::clone(&shared.library.threads[index]),
+            early: EarlyReads::default(),
+        });
         let ready = ready.clone();
         let name = format!("reflector-{index}");
         let body = move || run_thread(index, &runtime, &worker, listeners, ready);
@@ -305,4 +342,23 @@ async fn drain(worker: &Worker) {
         }
     };
     let _ = tokio::time::timeout(worker.shared.config.drain, wait).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn early_reads_pause_after_misses_and_resume_after_a_hit() {
+        let early = EarlyReads::default();
+        let tries = |found: bool, connections: usize| {
+            let tried = (0..connections).filter(|_| early.pays().then(|| early.tried(found)).is_some());
+            tried.count()
+        };
+        assert_eq!(tries(true, 100), 100);
+        // Eight in a row, then one in thirty-three.
+        assert_eq!(tries(false, 8 + 33 * 10), 18);
+        assert!(tries(true, 100) >= 67);
+        assert_eq!(tries(true, 100), 100);
+    }
 }

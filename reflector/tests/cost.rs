@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 const RATIO_MAX: f64 = 1.2;
 const BODY_BYTES: usize = 1024;
 
@@ -31,7 +31,7 @@ impl Drop for Server {
 }
 
 #[test]
-#[ignore = "cost: 40 s, needs nginx and wrk"]
+#[ignore = "cost: 1 min, needs nginx and wrk"]
 fn a_transaction_costs_at_most_a_fifth_more_than_at_nginx() {
     for program in ["nginx", "wrk", "taskset"] {
         if Command::new(program).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
