@@ -32,7 +32,7 @@ figure = float(summary[f"{summary['figure']}_mean"])
 assert figure > 0, summary
 assert summary["failed"] == "0", summary
 assert int(summary["attempted"]) > 0, summary
-ok = sum(int(row["operations"]) for row in outcomes if row["outcome"] == "ok")
+ok = sum(int(row["operations_in_sustain"]) for row in outcomes if row["outcome"] == "ok")
 assert ok > 0, outcomes
 by_reflectors = sum(int(row["reflector_requests"]) for row in servers)
 by_client = sum(int(row["client_responses"]) for row in servers)

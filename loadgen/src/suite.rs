@@ -91,6 +91,7 @@ pub enum RunError {
 pub fn run(plan: &Plan, options: &Options, interrupt: &Interrupt) -> Result<Finished, RunError> {
     let mut environment = serde_json::to_value(testbed::environment()).unwrap_or_default();
     environment["command"] = std::env::args().collect::<Vec<_>>().into();
+    limits::most(plan, &[0], None).map_err(RunError::Infeasible)?;
     let folder = RunFolder::create(&options.reports, plan, &scenario::plan_text(plan), &environment)?;
     let path = folder.path().to_owned();
     // Roles run in the folder of their logs or elsewhere; their paths have to stay valid.
@@ -99,7 +100,7 @@ pub fn run(plan: &Plan, options: &Options, interrupt: &Interrupt) -> Result<Fini
     let mut run = Run {
         plan,
         body: None,
-        sources: limits::sources(plan, &testbed.service()).map_err(RunError::Infeasible)?,
+        sources: limits::sources(plan).map_err(RunError::Infeasible)?,
         testbed,
         folder,
         live: Live::new(options.quiet),
@@ -150,7 +151,8 @@ impl Run<'_> {
             findings.ceiling = Some(self.ceiling()?);
         }
         let ceiling = findings.ceiling.map(|at| self.trials[at].achieved_rate());
-        let most = limits::most(self.plan, &self.testbed.placement().generator, ceiling);
+        let most =
+            limits::most(self.plan, &self.testbed.placement().generator, ceiling).map_err(RunError::Infeasible)?;
         let mut search = search::search(self.plan, most);
         let began = Instant::now();
         while !self.must_stop() {
@@ -158,7 +160,7 @@ impl Run<'_> {
             let record = self.asked(ask)?;
             let passed = self.judge(&record);
             let decided = passed.is_some();
-            let achieved = self.achieved(&record);
+            let achieved = verdict::achieved(self.plan, &record);
             self.keep(record, passed)?;
             if !decided && !matches!(ask.purpose, Purpose::Fixed) {
                 // An invalid trial says nothing about the load; the answer will say why.
@@ -168,14 +170,6 @@ impl Run<'_> {
         }
         findings.found = Some(search.found());
         Ok(findings)
-    }
-
-    /// What the answer to `ask` is: achieved operations per second, or connections held.
-    fn achieved(&self, record: &TrialRecord) -> f64 {
-        match record.load {
-            TrialLoad::Held(_) => record.open_mean_in_sustain,
-            TrialLoad::Rate(_) | TrialLoad::Closed(_) => record.achieved_rate(),
-        }
     }
 
     fn must_stop(&self) -> bool {

@@ -108,7 +108,8 @@ fn pure_files_are_pure() {
 #[test]
 fn only_the_report_prints() {
     let printing = ["println!", "eprintln!", "print!(", "eprint!(", "io::stdout", "io::stderr"];
-    assert_eq!(offenders("loadgen/src", &printing, &["report", "main.rs"]), Vec::<String>::new());
+    // A role is a process of its own: what it logs goes to a file of the run folder.
+    assert_eq!(offenders("loadgen/src", &printing, &["report", "main.rs", "testbed/roles.rs"]), Vec::<String>::new());
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn a_known_share_of_failures_is_reported_exactly() {
     // The reflector spreads its failures evenly over all requests: 20 of any 1,000 in a row.
     assert_eq!(run.number("failed"), 20.0, "{run:?}");
     let outcomes = run.csv("outcomes.csv");
-    let failed: Vec<_> = outcomes.iter().filter(|row| row["outcome"] != "ok" && row["operations"] != "0").collect();
+    let failed: Vec<_> = outcomes.iter().filter(|row| row["outcome"] != "ok" && row["operations_all"] != "0").collect();
     assert!(failed.iter().all(|row| row["outcome"] == "bad_status"), "{failed:?}");
     assert!(run.result()["answer"]["books"].as_array().unwrap().is_empty(), "{}", run.file("result.json"));
 }
@@ -97,7 +97,7 @@ fn a_stall_of_one_second_shows_in_the_response_times() {
 }
 
 /// A scenario that searches the maximum of a DUT started by a command.
-fn search(unit: &str, dut: &str, load: &str, search: &str) -> String {
+fn search(unit: &str, reflectors: u32, load: &str, search: &str) -> String {
     format!(
         r#"
 [scenario]
@@ -105,8 +105,8 @@ name = "truth"
 question = "Is the limit that was put in the one that is found?"
 seed = 3
 [testbed]
-dut = "{dut}"
-reflectors = 1
+dut = "dut.toml"
+reflectors = {reflectors}
 [workload]
 kind = "http"
 request = "/?s=200"
@@ -161,7 +161,7 @@ fn finds_a_rate_cap(over: &str) {
     let _alone = exclusive();
     let folder = Folder::new();
     reflector_as_dut(&folder, &["--rate-cap", "1200/s", "--over", over, "--unit", "connections"]);
-    let scenario = search("cps", "dut.toml", CPS_LOAD, "start = 300\nfinal_sustain = \"4s\"");
+    let scenario = search("cps", 0, CPS_LOAD, "start = 300\nfinal_sustain = \"4s\"");
     let run = decided(&folder, &scenario);
     assert_eq!(run.code, Some(0), "{run:?}");
     let cps = run.number("cps_mean");
@@ -190,7 +190,7 @@ unit = "connections"
 open_rate = "1k/s"
 hold_interval = "1s"
 phases = { init = "100ms", ramp_up = "300ms", sustain = "2s", ramp_down = "300ms" }"#;
-    let run = decided(&folder, &search("cc", "dut.toml", load, "start = 100\nfinal_sustain = \"3s\""));
+    let run = decided(&folder, &search("cc", 0, load, "start = 100\nfinal_sustain = \"3s\""));
     assert_eq!(run.code, Some(0), "{run:?}");
     let cc = run.number("cc_mean");
     assert!((500.0 * 0.97..=500.0).contains(&cc), "found {cc} instead of 500: {}", run.stdout);
@@ -215,7 +215,7 @@ fn a_dut_with_a_cpu_quota_is_limited_by_it() {
         "dut.toml",
         "kind = \"reference\"\nservice = \"http://127.0.0.1:{port}\"\nconfig = \"lb.toml\"\nworkers = 1\ncpu_quota = \"10%\"\n",
     );
-    let scenario = search("cps", "dut.toml", CPS_LOAD, "start = 100\nfinal_sustain = \"4s\"");
+    let scenario = search("cps", 1, CPS_LOAD, "start = 100\nfinal_sustain = \"4s\"");
     let run = decided(&folder, &scenario);
     assert_eq!(run.code, Some(0), "{run:?}");
     assert_eq!(run.summary("limited_by"), "dut", "{}", run.stdout);
@@ -237,8 +237,8 @@ fn a_throttled_generator_is_never_called_dut() {
     let hogs: Vec<Hog> = (0..6).map(|_| Hog::on(cores[0])).collect();
     reflector_as_dut(&folder, &[]);
     let load = format!("{CPS_LOAD}\nmax_lag = \"200ms\"");
-    let scenario = search("cps", "dut.toml", &load, "start = 200\nfinal_sustain = \"3s\"")
-        .replace("reflectors = 1", &format!("reflectors = 1\ngenerator_cores = [{}]", cores[0]));
+    let scenario = search("cps", 0, &load, "start = 200\nfinal_sustain = \"3s\"")
+        .replace("reflectors = 0", &format!("reflectors = 0\ngenerator_cores = [{}]", cores[0]));
     let path = folder.write("truth.toml", &scenario);
     let run = Run::of(&folder, &[&path]);
     drop(hogs);

@@ -71,7 +71,8 @@ pub(super) struct TestbedFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ClientsFile {
-    /// Networks or addresses that connections come from: "127.0.1.0/24"; the kernel's choice if left out.
+    /// Networks or addresses that connections come from: "127.0.1.0/24"; if left out, 14 addresses of
+    /// 127.0.2.0/28 for a service on IPv4 loopback, else the kernel's choice; [] leaves it to the kernel.
     pub(super) source_networks: Option<Vec<String>>,
 }
 

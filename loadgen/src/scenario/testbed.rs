@@ -15,6 +15,10 @@ const REFLECTORS_MAX: u32 = 250;
 const DUT_WANTED: &str =
     "missing; expected a DUT file such as \"dut/reference-http.toml\", an address, or \"none\" (or --dut)";
 
+/// Where connections to a loopback service come from when the scenario names nothing: 14 addresses,
+/// so that ports in TIME_WAIT never run short (one lasts for 28,232 connections a second).
+const LOOPBACK_SOURCES: &str = "127.0.2.0/28";
+
 /// Everything a testbed is resolved from.
 pub(super) struct TestbedInput<'a> {
     pub(super) file: &'a ScenarioFile,
@@ -135,12 +139,15 @@ impl TestbedInput<'_> {
 
     fn source_networks(&self, dut: &Dut) -> Result<Vec<String>, ScenarioError> {
         let key = "clients.source_networks";
-        let written = self.file.clients.source_networks.clone().unwrap_or_default();
-        let networks = self.networks(key, Some(&written))?;
         let goes_to: IpAddr = match dut.kind {
             DutKind::External { address } => address.ip(),
             _ => service_address(&dut.service),
         };
+        let Some(written) = self.file.clients.source_networks.clone() else {
+            let many = goes_to.is_ipv4() && goes_to.is_loopback();
+            return Ok(if many { vec![LOOPBACK_SOURCES.to_owned()] } else { Vec::new() });
+        };
+        let networks = self.networks(key, Some(&written))?;
         for (text, network) in written.iter().zip(&networks) {
             if network.is_ipv4() != goes_to.is_ipv4() {
                 let message = format!("{text:?} and the DUT at {goes_to} are of different IP versions");

@@ -1,17 +1,15 @@
 //! What this host lets a plan do: slots by descriptors, local addresses and ports, highest load.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use crate::engine::sources::{Sources, expand};
 use crate::measure::record::TrialLoad;
 use crate::scenario::Plan;
 use crate::scenario::plan::Unit;
+use crate::testbed::ports::{PortSysctls, plan_ports};
 
 /// Descriptors left for files, control channels and the report.
 const RESERVED_DESCRIPTORS: u64 = 64;
-/// Where connections to a loopback service come from when the plan names nothing: 14 addresses, so
-/// that ports in TIME_WAIT never run short (one address lasts for 28,232 connections a second).
-const LOOPBACK_SOURCES: &str = "127.0.2.0/28";
 
 /// Slots of one trial.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -61,28 +59,29 @@ fn slots_within(wanted: u32, load: TrialLoad, workers: u32, descriptors: u64) ->
 ///
 /// # Errors
 /// What is wrong with the plan's networks.
-pub fn sources(plan: &Plan, services: &[SocketAddr]) -> Result<Sources, String> {
+pub fn sources(plan: &Plan) -> Result<Sources, String> {
     let mut addresses: Vec<IpAddr> = Vec::new();
     for network in &plan.testbed.source_networks {
         addresses.extend(expand(network)?);
     }
-    let loopback = services.iter().all(|service| service.is_ipv4() && service.ip().is_loopback());
-    if addresses.is_empty() && loopback {
-        addresses = expand(LOOPBACK_SOURCES)?;
-    }
     Ok(Sources::new(addresses))
 }
 
-/// The highest load that may be tried: what the ceiling allows, or for held connections what the
-/// descriptors allow. `None` when nothing bounds it.
-pub fn most(plan: &Plan, cores: &[usize], ceiling: Option<f64>) -> Option<f64> {
-    match plan.load.unit {
+/// The highest load that may be tried: what the ceiling and the ports allow, or for held connections
+/// what descriptors and ports allow. `None` when nothing bounds it.
+///
+/// # Errors
+/// The arithmetic, when the loads that the plan names need more ports than there are.
+pub fn most(plan: &Plan, cores: &[usize], ceiling: Option<f64>) -> Result<Option<f64>, String> {
+    let ports = plan_ports(plan, PortSysctls::read())?;
+    Ok(match plan.load.unit {
         Unit::Connections => {
-            let workers = cores.len() as u64;
-            Some((descriptors() / workers * workers) as f64)
+            let workers = cores.len().max(1) as u64;
+            Some(((descriptors() / workers * workers).min(ports.tuples)) as f64)
         }
-        _ => ceiling,
-    }
+        Unit::ConnectionsPerSecond => ceiling.map(|ceiling| ceiling.min(ports.rate_max)),
+        Unit::TransactionsPerSecond | Unit::Transactions => ceiling,
+    })
 }
 
 #[cfg(test)]
