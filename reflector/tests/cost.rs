@@ -1,7 +1,9 @@
 //! What one transaction costs in CPU time, beside nginx's `return 200`.
 //!
-//! Run by name: `cargo test -p reflector --test cost -- --ignored --nocapture`. Needs nginx and wrk;
-//! says loudly when they are missing. Interleaved rounds on the same cores under the same load, CPU
+//! Run by name: `cargo test --release -p reflector --test cost -- --ignored --nocapture`. Needs nginx
+//! and wrk; says loudly when they are missing. With debug assertions the figure is only printed: std
+//! and tokio then check every descriptor with system calls of their own, about 5 % of a connection.
+//! Interleaved rounds on the same cores under the same load, CPU
 //! time as the kernel accounts it per task; the figure is the ratio of medians.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
@@ -56,7 +58,8 @@ fn a_transaction_costs_at_most_a_fifth_more_than_at_nginx() {
         let [nginx, reflector] = costs.map(median);
         let ratio = reflector / nginx;
         println!("{mode}: nginx {nginx:.0} ns, reflector {reflector:.0} ns per transaction, ratio {ratio:.3}");
-        assert!(ratio <= RATIO_MAX, "{mode}: ratio {ratio:.3} is above {RATIO_MAX}");
+        let holds = ratio <= RATIO_MAX || cfg!(debug_assertions);
+        assert!(holds, "{mode}: ratio {ratio:.3} is above {RATIO_MAX}");
     }
     fs::remove_dir_all(&folder).unwrap();
 }
