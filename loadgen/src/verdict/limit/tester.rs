@@ -56,11 +56,17 @@ pub(super) fn processors(_: &Inquiry<'_>, facts: &Facts<'_>) -> Check {
         "busiest core of the tester ({core}) {:.0}% busy (limit 90%); generator {:.0}%, reflectors {:.0}% of a core",
         busy * 100.0,
         usage.generator_used() * 100.0,
-        usage.reflectors_used() * 100.0
+        // An empty sum is -0.
+        usage.reflectors_used().abs() * 100.0
     );
     if busy <= BUSY_MAX {
         return Check::holds(text);
     }
+    let text = if busy - usage.generator_used() - usage.reflectors_used() > busy / 2.0 {
+        format!("{text}: other programs use most of it, stop them and run again")
+    } else {
+        text
+    };
     Check::blames(owner(usage, core).unwrap_or_else(|| busier(usage)), text)
 }
 
