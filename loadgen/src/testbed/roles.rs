@@ -74,7 +74,7 @@ pub fn role_main(args: &RoleArgs) -> ExitCode {
     match &args.kind {
         RoleKind::Exec { program } => exec::supervise(channel, program, args.group.as_deref(), warnings),
         RoleKind::Reflector { arguments } => reflector(channel, arguments, warnings),
-        RoleKind::Lb { config, workers } => lb(channel, config, *workers, &args.cores, warnings),
+        RoleKind::Lb { config, workers } => lb(channel, config, *workers, args, warnings),
         RoleKind::Init => ExitCode::SUCCESS,
     }
 }
@@ -83,8 +83,10 @@ pub fn role_main(args: &RoleArgs) -> ExitCode {
 /// is a warning.
 fn prepare(args: &RoleArgs) -> Result<Vec<String>, String> {
     let mut warnings = Vec::new();
-    // The supervisor stays alive to clean up after a killed parent; it sees the channel's end.
-    if !matches!(args.kind, RoleKind::Exec { .. })
+    // Who has a control group stays alive to clean up after a killed parent, and so does the supervisor;
+    // they see the channel's end.
+    if args.group.is_none()
+        && !matches!(args.kind, RoleKind::Exec { .. })
         && let Err(error) = host::process::die_with_parent()
     {
         warnings.push(format!("this role may outlive a killed parent ({error})"));
@@ -107,13 +109,13 @@ fn prepare(args: &RoleArgs) -> Result<Vec<String>, String> {
 }
 
 /// Serves as the reference LB.
-fn lb(mut channel: Channel, path: &Path, workers: NonZeroU32, cores: &[usize], warnings: Vec<String>) -> ExitCode {
+fn lb(mut channel: Channel, path: &Path, workers: NonZeroU32, args: &RoleArgs, warnings: Vec<String>) -> ExitCode {
     let start = || -> Result<lb::Lb, String> {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| format!("{name} cannot be read: {error}"))?;
         let mut config = lb::config::Config::parse(&name, &text).map_err(|error| error.to_string())?;
         config.workers = Some(workers);
-        config.cores = cores.to_vec();
+        config.cores = args.cores.clone();
         // The load is over when a run stops its DUT.
         config.drain = config.drain.min(exec::GRACE);
         lb::start(config).map_err(|error| chain(&error))
@@ -124,7 +126,12 @@ fn lb(mut channel: Channel, path: &Path, workers: NonZeroU32, cores: &[usize], w
     };
     let warnings = [warnings, lb.warnings()].concat();
     let ready = Event::Ready { addresses: lb.addresses(), admin: lb.admin(), warnings };
-    serve(&mut channel, &ready, |_| None);
+    let end = serve(&mut channel, &ready, |_| None);
+    if let (End::Orphaned, Some(group)) = (end, &args.group) {
+        // Nobody else is left to remove the group, and nobody to drain for.
+        super::cgroup::leave(group);
+        return ExitCode::FAILURE;
+    }
     lb.drain();
     lb.wait();
     ExitCode::SUCCESS
@@ -144,20 +151,30 @@ fn reflector(mut channel: Channel, arguments: &[OsString], warnings: Vec<String>
     ExitCode::SUCCESS
 }
 
+/// Why a role is to stop.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    /// The parent said so.
+    Asked,
+    /// The parent has gone without a word.
+    Orphaned,
+}
+
 /// Says that the role is ready and answers orders until it is to stop.
-fn serve(channel: &mut Channel, ready: &Event, ledger: impl Fn(bool) -> Option<Ledger>) {
+fn serve(channel: &mut Channel, ready: &Event, ledger: impl Fn(bool) -> Option<Ledger>) -> End {
     if channel.send(ready).is_err() {
-        return;
+        return End::Orphaned;
     }
     loop {
         match channel.receive::<Command>(IDLE) {
             Ok(Command::Ledger { reset_peak }) => {
                 let event = ledger(reset_peak).map(|ledger| Event::Ledger { ledger: Box::new(ledger) });
                 if event.is_some_and(|event| channel.send(&event).is_err()) {
-                    return;
+                    return End::Orphaned;
                 }
             }
-            Ok(Command::Stop) | Err(ChannelError::Closed) => return,
+            Ok(Command::Stop) => return End::Asked,
+            Err(ChannelError::Closed) => return End::Orphaned,
             Err(ChannelError::Late(_)) => {}
             Err(error @ ChannelError::Malformed(_)) => tracing::warn!("order ignored: {error}"),
         }
