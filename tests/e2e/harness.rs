@@ -132,6 +132,131 @@ impl Run {
     }
 }
 
+/// Set in the environment of a started run, so that all that descends from it can be found.
+const MARK: &str = "NADARE_E2E_MARK";
+
+/// A run under way, to be watched, signalled or killed. Dropping it kills it.
+pub(crate) struct Started {
+    child: Child,
+    mark: String,
+    reports: PathBuf,
+    output: [PathBuf; 2],
+    /// Processes that were seen, with their start times: some programs overwrite their environment.
+    seen: HashMap<u32, u64>,
+}
+
+impl Started {
+    /// The program with these arguments and `--reports` in `folder`.
+    pub(crate) fn of<S: AsRef<OsStr>>(folder: &Folder, arguments: &[S]) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let mark = format!("{MARK}={}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let reports = folder.path().join("reports");
+        let output = ["stdout.txt", "stderr.txt"].map(|name| folder.write(name, ""));
+        let mut command = Command::new(LOADGEN);
+        command.args(arguments).arg("--quiet").arg("--reports").arg(&reports).stdin(Stdio::null());
+        let (name, value) = mark.split_once('=').unwrap();
+        command.env(name, value).stdout(fs::File::create(&output[0]).unwrap());
+        let child = command.stderr(fs::File::create(&output[1]).unwrap()).spawn().unwrap();
+        Self { child, mark, reports, output, seen: HashMap::new() }
+    }
+
+    /// The run folder, if there is one yet.
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
+        newest(&self.reports)
+    }
+
+    /// Waits until the first seconds of a trial are in the timeline, and remembers who is running.
+    pub(crate) fn wait_for_load(&mut self) {
+        let measured = || {
+            let text = fs::read_to_string(newest(&self.reports)?.join("timeline.csv")).ok()?;
+            (text.lines().count() > 1).then_some(())
+        };
+        let begun = until(Duration::from_secs(30), measured);
+        assert!(begun.is_some(), "no load within 30 s: {:?}", self.texts());
+        self.look();
+    }
+
+    /// All processes of the run that are alive: their numbers and command lines.
+    pub(crate) fn look(&mut self) -> Vec<(u32, String)> {
+        for pid in host::kernel::descendants(self.child.id()) {
+            if let Some(born) = start_time(pid) {
+                self.seen.insert(pid, born);
+            }
+        }
+        let is_marked = |pid: u32| {
+            let text = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            text.split(|byte| *byte == 0).any(|entry| entry == self.mark.as_bytes())
+        };
+        let pids =
+            fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let alive = pids.filter(|pid| {
+            let born = start_time(*pid);
+            let was_seen = born.is_some() && born == self.seen.get(pid).copied();
+            *pid != self.child.id() && born.is_some() && (was_seen || is_marked(*pid))
+        });
+        let line = |pid| {
+            String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()).replace('\0', " ")
+        };
+        alive.map(|pid| (pid, line(pid))).collect()
+    }
+
+    /// Asserts that nothing of the run is left, not even a control group, after a bounded wait.
+    pub(crate) fn assert_nothing_left(&mut self, why: &str) {
+        let gone = until(Duration::from_secs(10), || self.look().is_empty().then_some(()));
+        assert!(gone.is_some(), "{why}: these are left: {:?}", self.look());
+        let group = format!("nadare-{}-dut", self.child.id());
+        let no_group = || groups().iter().all(|path| !path.ends_with(&group)).then_some(());
+        assert!(until(Duration::from_secs(5), no_group).is_some(), "{why}: {group} is left in {:?}", groups());
+    }
+
+    pub(crate) fn signal(&self, signal: host::process::Signal) {
+        host::process::signal(self.child.id(), signal).unwrap();
+    }
+
+    /// Waits for the end of the program.
+    pub(crate) fn finish(&mut self) -> Run {
+        let status = until(RUN_MAX, || self.child.try_wait().unwrap());
+        let (stdout, stderr) = self.texts();
+        let Some(status) = status else { panic!("the run hangs; it printed\n{stdout}\n{stderr}") };
+        Run { code: status.code(), stdout, stderr, folder: self.folder() }
+    }
+
+    fn texts(&self) -> (String, String) {
+        let [stdout, stderr] = self.output.each_ref().map(|path| fs::read_to_string(path).unwrap_or_default());
+        (stdout, stderr)
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// When a process was started, in clock ticks; `None` if it has ended, reaped or not.
+fn start_time(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in brackets may contain anything.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    if matches!(fields[0], "Z" | "X") { None } else { fields[19].parse().ok() }
+}
+
+/// The control groups of all runs.
+fn groups() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders: Vec<(PathBuf, u32)> = vec![(PathBuf::from("/sys/fs/cgroup"), 0)];
+    while let Some((folder, depth)) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) && depth < 4 {
+                let is_ours = entry.file_name().to_string_lossy().starts_with("nadare-");
+                if is_ours { found.push(entry.path()) } else { folders.push((entry.path(), depth + 1)) }
+            }
+        }
+    }
+    found
+}
+
 fn wait(mut child: Child) -> (Option<i32>, String, String) {
     let mut stdout = child.stdout.take().unwrap();
     let mut stderr = child.stderr.take().unwrap();

@@ -2,6 +2,7 @@
 //!
 //! - [`harness`]: scenarios as text, runs of the real program, what they wrote.
 //! - [`layout`]: the invariants of the code base.
+//! - [`survive`]: nothing outlives a run, however it ends.
 //! - [`truth`]: what is done on purpose has to be reported exactly.
 
 #![allow(
@@ -12,4 +13,5 @@
 
 mod harness;
 mod layout;
+mod survive;
 mod truth;
