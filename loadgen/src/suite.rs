@@ -22,7 +22,7 @@ use crate::engine;
 use crate::engine::WorkloadConfig;
 use crate::engine::sources::Sources;
 use crate::interrupt::Interrupt;
-use crate::measure::record::{EndedEarly, Purpose, TrialLoad};
+use crate::measure::record::{Purpose, TrialLoad};
 use crate::measure::{Sample, TrialRecord};
 use crate::report::{Live, ReportError, RunFolder};
 use crate::scenario::plan::{BodyCheck, Profile, SearchPlan, Unit, WorkloadKind};
@@ -110,6 +110,7 @@ pub fn run(plan: &Plan, options: &Options, interrupt: &Interrupt) -> Result<Fini
         ledgers: Vec::new(),
         last_sample: None,
         dut_exit: None,
+        is_damaged: false,
     };
     let outcome = run.answer_question();
     run.finish(outcome, &path)
@@ -132,6 +133,8 @@ struct Run<'a> {
     ledgers: Vec<Ledger>,
     last_sample: Option<Sample>,
     dut_exit: Option<String>,
+    /// Whether a role has died: no trial after that would be one of the plan.
+    is_damaged: bool,
 }
 
 /// What a run found out before its end, whatever the end was.
@@ -173,7 +176,7 @@ impl Run<'_> {
     }
 
     fn must_stop(&self) -> bool {
-        self.interrupt.is_set() || self.dut_exit.is_some()
+        self.interrupt.is_set() || self.is_damaged
     }
 
     fn learn_body(&mut self) -> Result<(), RunError> {
@@ -244,6 +247,7 @@ impl Run<'_> {
             live: &self.live,
             interrupt: &self.interrupt,
             last_sample: self.last_sample.take(),
+            reflector_deaths: Vec::new(),
             error: None,
         };
         let trial = Trial { number, purpose, engine, slots_cut: None };
@@ -251,6 +255,10 @@ impl Run<'_> {
         if let Some(error) = watch.error {
             return Err(error.into());
         }
+        // Somebody may have died since the trial was last looked at.
+        self.dut_exit = watch.note_deaths();
+        let deaths = watch.reflector_deaths.into_iter();
+        record.reflector_deaths = deaths.map(|(role, how)| format!("{}: {how}", role.name())).collect();
         if record.waited_for_slot > 0 || matches!(load, TrialLoad::Held(_)) {
             record.slots_cut = slots.cut;
         }
@@ -333,9 +341,7 @@ impl Run<'_> {
             })
             .collect();
         self.ledgers = now;
-        if let Some(EndedEarly::DutDied(how) | EndedEarly::ReflectorDied(how)) = &record.ended_early {
-            self.dut_exit = Some(how.clone());
-        }
+        self.is_damaged |= self.dut_exit.is_some() || !record.reflector_deaths.is_empty();
     }
 
     fn take_ledgers(&mut self) -> Vec<Ledger> {

@@ -214,6 +214,7 @@ fn record(
         slots: config.slots * config.cores.len() as u32,
         slots_cut: trial.slots_cut,
         ended_early,
+        reflector_deaths: Vec::new(),
         first_failures: totals.first_failures,
         warnings: totals.warnings,
     }

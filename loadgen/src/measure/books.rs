@@ -66,7 +66,8 @@ pub fn reconcile(plan: &Plan, trial: &TrialRecord) -> Vec<Mismatch> {
             books.transactions(plan);
             books.instances(plan);
         }
-        if trial.purpose == Purpose::Ceiling || matches!(plan.testbed.dut.kind, DutKind::None) {
+        let is_direct = trial.purpose == Purpose::Ceiling || matches!(plan.testbed.dut.kind, DutKind::None);
+        if is_direct && books.all_ledgers_are_here(plan) {
             books.direct_connections();
         }
     }

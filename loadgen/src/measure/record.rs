@@ -169,6 +169,8 @@ pub struct TrialRecord {
     pub slots_cut: Option<String>,
     /// Why the trial ended before its time, if it did.
     pub ended_early: Option<EndedEarly>,
+    /// The reflectors that died during the trial, which went on without them: which and how.
+    pub reflector_deaths: Vec<String>,
     /// Text of the first failure of each kind, for a person: `(outcome, what exactly)`.
     pub first_failures: Vec<(Outcome, String)>,
     /// What the generator's workers had to say, for example that one could not be pinned.
@@ -185,8 +187,6 @@ pub enum EndedEarly {
     Interrupted,
     /// The DUT died; how.
     DutDied(String),
-    /// A reflector died; which and how.
-    ReflectorDied(String),
 }
 
 impl TrialRecord {

@@ -419,6 +419,7 @@ fn blank(number: u32, purpose: Purpose, load: TrialLoad, sustain: Duration, bega
         slots: 1_024,
         slots_cut: None,
         ended_early: None,
+        reflector_deaths: Vec::new(),
         first_failures: Vec::new(),
         warnings: Vec::new(),
     }

@@ -24,8 +24,25 @@ pub(super) struct Watch<'a> {
     pub(super) live: &'a Live,
     pub(super) interrupt: &'a Interrupt,
     pub(super) last_sample: Option<Sample>,
+    /// The reflectors that have died, each once, and how.
+    pub(super) reflector_deaths: Vec<(Role, String)>,
     /// The first file that could not be written.
     pub(super) error: Option<ReportError>,
+}
+
+impl Watch<'_> {
+    /// Looks who has died. A trial goes on without a reflector, because what the DUT does then is
+    /// worth seeing to the end; how the DUT itself died is returned.
+    pub(super) fn note_deaths(&mut self) -> Option<String> {
+        let (dut, others): (Vec<_>, Vec<_>) =
+            self.testbed.failures().into_iter().partition(|(role, _)| *role == Role::Dut);
+        for (role, how) in others {
+            if !self.reflector_deaths.iter().any(|(known, _)| *known == role) {
+                self.reflector_deaths.push((role, how));
+            }
+        }
+        dut.into_iter().next().map(|(_, how)| how)
+    }
 }
 
 impl Observer for Watch<'_> {
@@ -50,11 +67,8 @@ impl Observer for Watch<'_> {
         if self.interrupt.is_set() || self.error.is_some() {
             return Some(EndedEarly::Interrupted);
         }
-        if let Some((role, how)) = self.testbed.failures().into_iter().next() {
-            return Some(match role {
-                Role::Dut => EndedEarly::DutDied(how),
-                Role::Generator | Role::Reflector(_) => EndedEarly::ReflectorDied(how),
-            });
+        if let Some(how) = self.note_deaths() {
+            return Some(EndedEarly::DutDied(how));
         }
         let hopeless = self.abortable && !verdict::can_still_pass(self.plan, self.planned, failed);
         hopeless.then_some(EndedEarly::CannotPass)

@@ -231,10 +231,12 @@ impl<'a> Case<'a> {
 
     /// Who died in the middle of the run, and how.
     fn died(&self) -> Option<String> {
-        let in_trial = self.trials.iter().find_map(|trial| match &trial.ended_early {
-            Some(EndedEarly::DutDied(how)) => Some(format!("the DUT died in trial {}: {how}", trial.number)),
-            Some(EndedEarly::ReflectorDied(how)) => Some(format!("a reflector died in trial {}: {how}", trial.number)),
-            _ => None,
+        let in_trial = self.ceiling.iter().chain(&self.trials).find_map(|trial| {
+            if let Some(EndedEarly::DutDied(how)) = &trial.ended_early {
+                return Some(format!("the DUT died in trial {}: {how}", trial.number));
+            }
+            let how = trial.reflector_deaths.first()?;
+            Some(format!("a reflector died in trial {}, so the testbed was not the planned one: {how}", trial.number))
         });
         in_trial.or_else(|| self.context.dut_exit.as_ref().map(|how| format!("the DUT died: {how}")))
     }

@@ -114,8 +114,8 @@ fn invalid(trial: &TrialRecord) -> Vec<String> {
         None | Some(EndedEarly::CannotPass) => {}
         Some(EndedEarly::Interrupted) => reasons.push("it was interrupted".to_owned()),
         Some(EndedEarly::DutDied(how)) => reasons.push(format!("the DUT died: {how}")),
-        Some(EndedEarly::ReflectorDied(how)) => reasons.push(format!("a reflector died: {how}")),
     }
+    reasons.extend(trial.reflector_deaths.iter().map(|how| format!("a reflector died: {how}")));
     if planned == 0 && trial.ended_early.is_none() {
         reasons.push("no operation was due".to_owned());
     }

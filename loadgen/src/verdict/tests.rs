@@ -133,6 +133,7 @@ fn trial(number: u32, purpose: Purpose, rate: f64, cpu: Cpu) -> TrialRecord {
         slots: 1024,
         slots_cut: None,
         ended_early: None,
+        reflector_deaths: Vec::new(),
         first_failures: Vec::new(),
         warnings: Vec::new(),
     }
@@ -263,6 +264,10 @@ fn the_testers_own_failures_make_a_trial_undecided_never_failed() {
     let mut died = trial(1, Purpose::Climb, 1_000.0, CALM);
     died.ended_early = Some(EndedEarly::DutDied("signal 9".to_owned()));
     assert!(!passes(&plan, &died).decided);
+    let mut alone = trial(1, Purpose::Climb, 1_000.0, CALM);
+    alone.reflector_deaths = vec!["reflector-0: signal 9".to_owned()];
+    let passed = passes(&plan, &alone);
+    assert!(!passed.decided && passed.reasons == ["a reflector died: reflector-0: signal 9"], "{passed:?}");
     died.ended_early = Some(EndedEarly::CannotPass);
     let passed = passes(&plan, &died);
     assert!(passed.decided && !passed.passed);

@@ -62,6 +62,7 @@ fn trial() -> TrialRecord {
         slots: 1024,
         slots_cut: None,
         ended_early: None,
+        reflector_deaths: Vec::new(),
         first_failures: Vec::new(),
         warnings: Vec::new(),
     }
@@ -132,6 +133,13 @@ fn a_reflector_that_died_took_its_ledger_along() {
     let mismatches = found(&http(), |trial| trial.ledgers.truncate(1));
     assert_eq!(mismatches, [(false, "40 answers came from b, which left no ledger".to_owned())]);
     assert!(found(&http(), |trial| trial.ledgers.clear()).is_empty(), "nothing to compare with");
+    let two = plan("none", "kind = \"tcp\"");
+    let mut one = two.clone();
+    one.testbed.reflectors = 1;
+    let one_left = |trial: &mut TrialRecord| {
+        trial.ledgers = vec![Ledger { instance: "a".to_owned(), silent: 50, ..Ledger::default() }];
+    };
+    assert!(!found(&one, one_left).is_empty() && found(&two, one_left).is_empty());
 }
 
 #[test]
@@ -142,7 +150,8 @@ fn answers_without_a_name_are_said_and_not_guessed() {
 
 #[test]
 fn without_a_dut_every_connection_has_two_ends() {
-    let direct = plan("none", "kind = \"tcp\"");
+    let mut direct = plan("none", "kind = \"tcp\"");
+    direct.testbed.reflectors = 1;
     let silent = |silent: u64| {
         move |trial: &mut TrialRecord| {
             trial.ledgers = vec![Ledger { instance: "a".to_owned(), silent, ..Ledger::default() }];
