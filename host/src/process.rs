@@ -72,7 +72,11 @@ impl std::fmt::Display for ExitKind {
         match self {
             Self::Code(code) => write!(f, "exit status {code}"),
             Self::Signal(signal) => match Signal::from_named_raw(*signal) {
-                Some(named) => write!(f, "signal {signal} ({named:?})"),
+                Some(named) => {
+                    let name = format!("{named:?}");
+                    let name = name.trim_matches('"').trim_start_matches("Signal::");
+                    write!(f, "signal {signal} (SIG{name})")
+                }
                 None => write!(f, "signal {signal}"),
             },
         }
