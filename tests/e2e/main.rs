@@ -1,6 +1,7 @@
 //! End-to-end tests over real processes and sockets, in one binary.
 //!
 //! - [`harness`]: scenarios as text, runs of the real program, what they wrote.
+//! - [`kill`]: a role is killed in the middle of a run.
 //! - [`layout`]: the invariants of the code base.
 //! - [`survive`]: nothing outlives a run, however it ends.
 //! - [`truth`]: what is done on purpose has to be reported exactly.
@@ -12,6 +13,7 @@
 )]
 
 mod harness;
+mod kill;
 mod layout;
 mod survive;
 mod truth;
