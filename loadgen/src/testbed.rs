@@ -41,6 +41,7 @@ pub use placement::Placement;
 pub use ports::{PortBudget, PortDemand, PortSysctls, port_budget};
 pub use reflectors::CONTROL_PORT_OFFSET;
 pub use roles::{RoleArgs, role_main};
+pub use template::check as check_dut;
 
 use crate::measure::{Role, Sample};
 use crate::scenario::Plan;

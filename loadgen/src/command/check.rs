@@ -8,6 +8,7 @@ use crate::cli::CheckArgs;
 use crate::report;
 use crate::scenario;
 use crate::scenario::Overrides;
+use crate::testbed;
 use crate::verdict::answer::Exit;
 
 /// Deepest folder that is looked into.
@@ -28,7 +29,7 @@ pub(super) fn check(arguments: &CheckArgs) -> Result<Exit, Failure> {
             Ok(text) => report::say(&text),
             Err(error) => {
                 wrong += 1;
-                report::complain(&format!("error: {:#}", anyhow::Error::from(error)));
+                report::complain(&format!("error: {error:#}"));
             }
         }
     }
@@ -57,12 +58,14 @@ fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Fa
     Ok(())
 }
 
-fn check_one(file: &Path, overrides: &Overrides) -> Result<String, scenario::ScenarioError> {
+fn check_one(file: &Path, overrides: &Overrides) -> anyhow::Result<String> {
     let is_dut = fs::read_to_string(file).is_ok_and(|text| scenario::is_dut_file(&text));
     if is_dut {
         let dut = scenario::check_dut_file(file)?;
+        testbed::check_dut(&dut)?;
         return Ok(format!("{}: DUT {}, clients connect to {}\n", file.display(), dut.name, dut.service));
     }
     let plan = scenario::load(file, overrides)?;
+    testbed::check_dut(&plan.testbed.dut)?;
     Ok(format!("{}\n{}", file.display(), scenario::summary(&plan)))
 }

@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 
 use super::error::TestbedError;
+use crate::scenario::plan::{Dut, DutKind, Template};
 
 /// What placeholders stand for. An absent value is refused like an unknown word.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +78,35 @@ pub(super) fn render(place: &str, text: &str, values: &Values) -> Result<String,
 pub(super) fn fill(key: &str, text: &str, values: &Values) -> Result<String, TestbedError> {
     let refused = |found| TestbedError::Placeholder { place: key.to_owned(), found, known: values.known(false) };
     fill_line(text, |word| values.get(word, None)).map_err(refused)
+}
+
+/// Whether every placeholder of a DUT's file and template can be filled in, before anything starts.
+///
+/// # Errors
+/// [`TestbedError::Placeholder`] with its place and what is known.
+pub fn check(dut: &Dut) -> Result<(), TestbedError> {
+    let sample = SocketAddr::from(([127, 0, 0, 1], 1));
+    let mut values = Values { port: Some(1), admin: Some(1), run: Some(String::new()), ..Values::default() };
+    values.reflectors = vec![(String::new(), sample)];
+    let template = match &dut.kind {
+        DutKind::Reference { config, .. } => Some(config),
+        DutKind::Command { config, .. } => config.as_ref(),
+        DutKind::External { .. } | DutKind::None => None,
+    };
+    let place = |key: &str| format!("{}.toml: {key}", dut.name);
+    fill(&place("service"), &dut.service, &values)?;
+    if let Some(Template { path, text }) = template {
+        render(&path.display().to_string(), text, &values)?;
+        values.config = Some(String::new());
+    }
+    if let DutKind::Command { start, ready, admin, .. } = &dut.kind {
+        let places = admin.iter().map(|(_, place)| ("admin", place));
+        let texts = start.iter().map(|word| ("start", word)).chain([("ready.tcp", &ready.tcp)]).chain(places);
+        for (key, text) in texts {
+            fill(&place(key), text, &values)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a text has a placeholder of this name.
@@ -153,6 +183,30 @@ mod tests {
             assert_eq!(render("x", kept, &values()).unwrap(), kept);
         }
         assert_eq!(fill("x", "{{port}} {{}}", &values()).unwrap(), "{port} {{}}");
+    }
+
+    #[test]
+    fn a_dut_is_checked_before_it_is_started() {
+        let template = |text: &str| Template { path: "x.cfg".into(), text: text.to_owned() };
+        let dut = |word: &str, config: Option<Template>| Dut {
+            name: "mine".to_owned(),
+            kind: DutKind::Command {
+                start: vec!["lb".to_owned(), word.to_owned()],
+                config,
+                ready: crate::scenario::plan::Ready { tcp: "127.0.0.1:{port}".to_owned(), within: Default::default() },
+                admin: None,
+                package: None,
+            },
+            service: "http://127.0.0.1:{port}".to_owned(),
+            cores: vec![],
+            cpu_quota: None,
+            file_text: String::new(),
+        };
+        check(&dut("{config}", Some(template("{port} {name} {address} {admin} {reflectors} {run}")))).unwrap();
+        let refused = |dut: &Dut| check(dut).unwrap_err().to_string();
+        assert!(refused(&dut("{prot}", None)).starts_with("mine.toml: start: {prot} cannot be filled in"));
+        assert!(refused(&dut("{config}", None)).contains("{config}"), "there is none");
+        assert!(refused(&dut("x", Some(template("a\n{b}")))).starts_with("x.cfg:2: {b} cannot be filled in"));
     }
 
     #[test]
