@@ -25,32 +25,51 @@ pub struct Slots {
 /// # Errors
 /// The arithmetic, for a person.
 pub fn slots(plan: &Plan, load: TrialLoad, workers: u32) -> Result<Slots, String> {
-    slots_within(plan.load.slots.get(), load, workers, descriptors())
+    slots_within(plan.load.slots.get(), load, workers, Descriptors::read())
 }
 
-/// Descriptors that connections may use.
-fn descriptors() -> u64 {
-    let limit = host::kernel::raise_descriptor_limit();
-    let used = host::kernel::process_descriptors(std::process::id()).unwrap_or(0);
-    limit.saturating_sub(used + RESERVED_DESCRIPTORS)
+/// Descriptors of this process.
+#[derive(Clone, Copy, Debug)]
+struct Descriptors {
+    limit: u64,
+    used: u64,
 }
 
-fn slots_within(wanted: u32, load: TrialLoad, workers: u32, descriptors: u64) -> Result<Slots, String> {
+impl Descriptors {
+    fn read() -> Self {
+        let limit = host::kernel::raise_descriptor_limit();
+        Self { limit, used: host::kernel::process_descriptors(std::process::id()).unwrap_or(0) }
+    }
+
+    /// How many connections may use.
+    fn left(self) -> u64 {
+        self.limit.saturating_sub(self.used + RESERVED_DESCRIPTORS)
+    }
+}
+
+impl std::fmt::Display for Descriptors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { limit, used } = self;
+        write!(f, "{limit} (RLIMIT_NOFILE) - {used} open - {RESERVED_DESCRIPTORS} in reserve = {}", self.left())
+    }
+}
+
+fn slots_within(wanted: u32, load: TrialLoad, workers: u32, descriptors: Descriptors) -> Result<Slots, String> {
     let at_once = match load {
         TrialLoad::Rate(_) => None,
         TrialLoad::Closed(count) | TrialLoad::Held(count) => Some(count),
     };
     let wanted = at_once.map_or(wanted, |count| count.div_ceil(workers));
-    let most = u32::try_from(descriptors / u64::from(workers)).unwrap_or(u32::MAX);
+    let most = u32::try_from(descriptors.left() / u64::from(workers)).unwrap_or(u32::MAX);
     if most == 0 || at_once.is_some() && most < wanted {
+        let needed = at_once.map_or_else(|| u64::from(workers), |_| u64::from(wanted) * u64::from(workers));
         return Err(format!(
-            "{} connections at once need as many descriptors, but this process has {descriptors} left of its limit \
-             (RLIMIT_NOFILE) after {RESERVED_DESCRIPTORS} in reserve; raise the limit (ulimit -n) or ask for less",
-            u64::from(wanted) * u64::from(workers)
+            "{needed} connections at once need as many descriptors, but this process has {descriptors}; raise the limit \
+             (ulimit -n, LimitNOFILE=) or ask for fewer"
         ));
     }
     let cut = (most < wanted).then(|| {
-        format!("{most} slots per worker instead of {wanted}: {descriptors} descriptors are left for {workers} workers")
+        format!("{most} slots per worker instead of {wanted} ({workers} workers), descriptors: {descriptors}")
     });
     Ok(Slots { per_worker: wanted.min(most), cut })
 }
@@ -77,7 +96,7 @@ pub fn most(plan: &Plan, cores: &[usize], ceiling: Option<f64>) -> Result<Option
     Ok(match plan.load.unit {
         Unit::Connections => {
             let workers = cores.len().max(1) as u64;
-            Some(((descriptors() / workers * workers).min(ports.tuples)) as f64)
+            Some(((Descriptors::read().left() / workers * workers).min(ports.tuples)) as f64)
         }
         Unit::ConnectionsPerSecond => ceiling.map(|ceiling| ceiling.min(ports.rate_max)),
         Unit::TransactionsPerSecond | Unit::Transactions => ceiling,
@@ -90,13 +109,21 @@ mod tests {
 
     #[test]
     fn slots_are_cut_by_descriptors_and_say_so() {
-        let slots = |load, descriptors| slots_within(1_024, load, 2, descriptors);
-        assert_eq!(slots(TrialLoad::Rate(9.0), 5_000).unwrap(), Slots { per_worker: 1_024, cut: None });
-        let cut = slots(TrialLoad::Rate(9.0), 200).unwrap();
+        let slots = |load, limit| slots_within(1_024, load, 2, Descriptors { limit, used: 10 });
+        assert_eq!(slots(TrialLoad::Rate(9.0), 5_074).unwrap(), Slots { per_worker: 1_024, cut: None });
+        let cut = slots(TrialLoad::Rate(9.0), 274).unwrap();
         assert_eq!(cut.per_worker, 100);
-        assert_eq!(cut.cut.unwrap(), "100 slots per worker instead of 1024: 200 descriptors are left for 2 workers");
-        assert_eq!(slots(TrialLoad::Held(7), 200).unwrap().per_worker, 4);
-        let refused = slots(TrialLoad::Held(5_000), 200).unwrap_err();
+        assert_eq!(
+            cut.cut.unwrap(),
+            "100 slots per worker instead of 1024 (2 workers), descriptors: 274 (RLIMIT_NOFILE) - 10 open - 64 in \
+             reserve = 200"
+        );
+        assert_eq!(slots(TrialLoad::Held(7), 274).unwrap().per_worker, 4);
+        let refused = slots(TrialLoad::Held(5_000), 274).unwrap_err();
         assert!(refused.starts_with("5000 connections at once need as many descriptors"), "{refused}");
+        assert!(refused.contains("274 (RLIMIT_NOFILE) - 10 open - 64 in reserve = 200"), "{refused}");
+        // A rate is refused only when there is no place for a single connection of each worker.
+        let refused = slots(TrialLoad::Rate(9.0), 75).unwrap_err();
+        assert!(refused.starts_with("2 connections at once") && refused.contains("= 1;"), "{refused}");
     }
 }
