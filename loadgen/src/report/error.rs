@@ -27,6 +27,15 @@ pub enum ReportError {
         #[source]
         source: io::Error,
     },
+    /// The run folder cannot be made.
+    #[error("cannot make {}; choose a folder that can be written with --reports", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The kernel's reason.
+        #[source]
+        source: io::Error,
+    },
     /// Every name for a run folder of this second is taken.
     #[error("{} and its {attempts} numbered siblings exist already; remove old run folders", path.display())]
     NamesTaken {
@@ -55,6 +64,14 @@ impl ReportError {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path, source },
             _ => Self::Write { path, source },
+        }
+    }
+
+    /// The error of a run folder that cannot be made.
+    pub(super) fn folder(path: &Path, source: io::Error) -> Self {
+        match Self::write(path, source) {
+            Self::Write { path, source } => Self::Folder { path, source },
+            full => full,
         }
     }
 

@@ -202,13 +202,13 @@ pub(super) fn trial_of<'a>(
 
 /// A folder that did not exist before: the stamp itself, else with a number behind it.
 fn make_unique(parent: &Path, stamp: &str) -> Result<PathBuf, ReportError> {
-    fs::create_dir_all(parent).map_err(|source| ReportError::write(parent, source))?;
+    fs::create_dir_all(parent).map_err(|source| ReportError::folder(parent, source))?;
     for sibling in 1..=SIBLINGS_MAX {
         let path = if sibling == 1 { parent.join(stamp) } else { parent.join(format!("{stamp}-{sibling}")) };
         match fs::create_dir(&path) {
             Ok(()) => return Ok(path),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(source) => return Err(ReportError::write(&path, source)),
+            Err(source) => return Err(ReportError::folder(&path, source)),
         }
     }
     Err(ReportError::NamesTaken { path: parent.join(stamp), attempts: SIBLINGS_MAX - 1 })
@@ -368,7 +368,10 @@ mod tests {
     fn a_folder_that_cannot_be_made_is_named() {
         let run = fixture::run();
         let error = RunFolder::create(Path::new("/proc/nowhere"), &run.plan, "", &run.environment).unwrap_err();
-        assert_eq!(error.to_string(), "cannot write /proc/nowhere/cps");
+        assert_eq!(
+            error.to_string(),
+            "cannot make /proc/nowhere/cps; choose a folder that can be written with --reports"
+        );
         assert!(!error.is_disk_full());
     }
 }

@@ -9,19 +9,17 @@ use super::text::{NOTHING, amount, count, maybe_span, share};
 use crate::measure::record::{Purpose, TrialLoad};
 use crate::measure::{Latency, Outcome, TrialRecord};
 use crate::scenario::Plan;
-use crate::scenario::plan::SearchPlan;
+use crate::scenario::plan::{DutKind, SearchPlan};
 use crate::verdict::answer::{Answer, Bound, Exit, Figure};
 use crate::verdict::{Evidence, LimitedBy, Verdict};
 
 /// Width of the labels on the left.
 const LABEL: usize = 12;
 
-/// Writes text and a line end to stdout. When the reader has gone (`| head`), the program ends
-/// quietly with exit code 0: what it had to say is not wanted any more.
+/// Writes text and a line end to stdout. A reader that has gone (`| head`) changes nothing: what is
+/// left to say is not wanted any more, but the exit code still says what became of it.
 pub fn say(text: &str) {
-    if matches!(print(&mut io::stdout().lock(), text), Err(error) if error.kind() == io::ErrorKind::BrokenPipe) {
-        std::process::exit(0);
-    }
+    let _ = print(&mut io::stdout().lock(), text);
 }
 
 /// Writes text and a line end to stderr; a reader that has gone changes nothing.
@@ -182,6 +180,9 @@ fn costs(lines: &mut Lines, plan: &Plan, answer: &Answer) {
 /// What an operation costs the DUT, and what a core of it could carry.
 pub(super) fn cost_text(plan: &Plan, figure: &Figure) -> String {
     let Some(cost) = figure.dut_cpu_us_per_operation else {
+        if matches!(plan.testbed.dut.kind, DutKind::None) {
+            return "none: there is no DUT".to_owned();
+        }
         return "not visible from here: the DUT runs where its CPU time cannot be read".to_owned();
     };
     let cost = format!("{} µs CPU per operation", amount(cost));
