@@ -25,7 +25,7 @@ pub(super) struct Group {
 /// Why there is no quota.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "dut.cpu_quota needs a writable cpu control group, but {what} ({source}); run as root, let the service manager \
+    "dut.cpu_quota needs a writable cpu control group, but {what}; run as root, let the service manager \
      delegate the cpu controller (Delegate=cpu), or leave dut.cpu_quota out"
 )]
 pub struct QuotaError {

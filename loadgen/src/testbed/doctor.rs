@@ -156,7 +156,7 @@ fn ports(sysctls: PortSysctls) -> Finding {
         rate(false)
     );
     if rate(false) < 10_000.0 {
-        return advice("ports", found, "for more: testbed.source_networks, or net.ipv4.tcp_tw_reuse = 1");
+        return advice("ports", found, "for more: clients.source_networks, or net.ipv4.tcp_tw_reuse = 1");
     }
     good("ports", found)
 }
