@@ -110,6 +110,15 @@ pub fn start(plan: &Plan, run_dir: &Path, executable: &Path) -> Result<Testbed, 
     Ok(Testbed { dut, reflectors, addresses, external, placement, samplers, warnings, _launcher: launcher })
 }
 
+/// Whether what a plan says about the testbed can be understood, before anything is started.
+///
+/// # Errors
+/// [`TestbedError`] with the place in the DUT's files, or the reflectors' arguments.
+pub fn check(plan: &Plan) -> Result<(), TestbedError> {
+    check_dut(&plan.testbed.dut)?;
+    reflectors::check(&plan.testbed)
+}
+
 /// The arguments of `loadgen role` that place a role.
 fn placed_arguments(cores: &[usize], group: Option<&Path>) -> Vec<String> {
     let mut line = Vec::new();

@@ -66,6 +66,6 @@ fn check_one(file: &Path, overrides: &Overrides) -> anyhow::Result<String> {
         return Ok(format!("{}: DUT {}, clients connect to {}\n", file.display(), dut.name, dut.service));
     }
     let plan = scenario::load(file, overrides)?;
-    testbed::check_dut(&plan.testbed.dut)?;
+    testbed::check(&plan)?;
     Ok(format!("{}\n{}", file.display(), scenario::summary(&plan)))
 }

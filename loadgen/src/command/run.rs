@@ -47,7 +47,7 @@ pub(super) fn overrides(arguments: &OverrideArgs) -> Overrides {
 }
 
 fn execute(plan: &Plan, reports: &Path, quiet: bool) -> Result<Exit, Failure> {
-    testbed::check_dut(&plan.testbed.dut).map_err(Failure::usage)?;
+    testbed::check(plan).map_err(Failure::usage)?;
     let interrupt = Interrupt::listen().map_err(Failure::host)?;
     let options = Options { executable: super::own_executable(), reports: reports.to_owned(), quiet };
     let finished = suite::run(plan, &options, &interrupt).map_err(Failure::host)?;

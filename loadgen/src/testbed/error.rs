@@ -33,6 +33,14 @@ pub enum TestbedError {
         /// What would do.
         known: String,
     },
+    /// The reflectors do not take the arguments that the plan has for them.
+    #[error("testbed.reflector_arguments = {found:?}: {}", message.trim())]
+    ReflectorArguments {
+        /// The arguments.
+        found: Vec<String>,
+        /// What the program `reflector` says about them.
+        message: String,
+    },
     /// An address of the DUT is not one.
     #[error("{key} = {found:?} is not an IP address with a port; expected for example {example:?}")]
     Address {

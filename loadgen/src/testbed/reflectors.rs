@@ -50,9 +50,8 @@ pub(super) fn start(
     for number in 0..plan.reflectors as usize {
         let name = format!("r{number}");
         let mut line = super::placed_arguments(&placement.reflector(number), None);
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
-        line.extend(["reflector", "--", "--instance", &name, "--listen", &listen].map(str::to_owned));
-        line.extend(plan.reflector_arguments.iter().cloned());
+        line.extend(["reflector", "--"].map(str::to_owned));
+        line.extend(arguments(plan, &name));
         reflectors.push((name, RoleProcess::spawn(context, Role::Reflector(number), &line)?));
     }
     // They start side by side and are waited for afterwards.
@@ -74,6 +73,23 @@ pub(super) fn start(
         started.push(Reflector::new(name, address, None, remote.ok()));
     }
     Ok((started, warnings))
+}
+
+/// The arguments of one reflector of a plan.
+fn arguments(plan: &TestbedPlan, name: &str) -> Vec<String> {
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
+    let mut line = ["--instance", name, "--listen", &listen].map(str::to_owned).to_vec();
+    line.extend(plan.reflector_arguments.iter().cloned());
+    line
+}
+
+/// Whether reflectors would take the plan's arguments.
+pub(super) fn check(plan: &TestbedPlan) -> Result<(), TestbedError> {
+    if plan.reflectors == 0 {
+        return Ok(());
+    }
+    super::roles::check_reflector(&arguments(plan, "r0"))
+        .map_err(|message| TestbedError::ReflectorArguments { found: plan.reflector_arguments.clone(), message })
 }
 
 fn connect(address: SocketAddr) -> std::io::Result<Channel> {

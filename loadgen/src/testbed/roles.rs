@@ -160,6 +160,12 @@ enum End {
     Orphaned,
 }
 
+/// Whether the program `reflector` takes these arguments.
+pub(super) fn check_reflector(arguments: &[String]) -> Result<(), String> {
+    let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+    reflector::config_of(&arguments).map(drop)
+}
+
 /// Says that the role is ready and answers orders until it is to stop.
 fn serve(channel: &mut Channel, ready: &Event, ledger: impl Fn(bool) -> Option<Ledger>) -> End {
     if channel.send(ready).is_err() {
