@@ -331,9 +331,10 @@ impl<W: Workload> Worker<W> {
                 self.timers.set(number, now + self.context.config.connect_timeout.as_nanos() as u64);
                 let step = self.workload.start(&mut self.slots[number as usize].user);
                 // On loopback the handshake is complete already, so the request can leave with the
-                // same turn; elsewhere the kernel says "not yet" and an event follows.
+                // same turn; elsewhere the kernel says "not yet" and an event follows. The clock is
+                // read again: the time in `connect` is the handshake.
                 if step == Step::Send {
-                    self.drive(number, step, now);
+                    self.drive(number, step, monotonic_ns());
                 }
             }
             Err(error) => {

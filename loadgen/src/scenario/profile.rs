@@ -60,7 +60,8 @@ impl Profile {
                 final_sustain: seconds(10),
                 factor: 2.0,
                 width: 0.05,
-                budget: seconds(300),
+                // With the ceiling before and a confirming trial after it: about a minute.
+                budget: seconds(50),
             },
             Self::Ci => Defaults {
                 init: Duration::from_millis(500),

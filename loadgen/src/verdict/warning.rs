@@ -49,7 +49,7 @@ fn ceiling(plan: &Plan, figures: &[Figure]) -> Option<String> {
     (share > CEILING_SHARE_WARN && share <= CEILING_SHARE_MAX).then(|| {
         format!(
             "little margin: the figure is {:.0}% of what the testbed reaches without the DUT (RFC 9411, 5 asks for a \
-             margin): give the generator more cores, or the DUT a testbed.dut cpu_quota",
+             margin): give the generator more cores, or set cpu_quota in the DUT's file",
             share * 100.0
         )
     })

@@ -122,12 +122,15 @@ pub(super) struct Painter<'a, B: DrawingBackend> {
     top: i32,
 }
 
+/// Height of a row of labels above the plot in points.
+const ROW: i32 = 18;
+
 type Painted<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
 
 impl<'a, B: DrawingBackend> Painter<'a, B> {
     pub(super) fn new(area: &'a DrawingArea<B, Shift>, chart: &'a Chart) -> Self {
-        let top = if chart.heads.is_empty() && chart.marks.is_empty() { 76 } else { 96 };
-        Self { area, chart, top }
+        let above = if chart.heads.is_empty() { chart.marks.len() as i32 } else { 1 };
+        Self { area, chart, top: 76 + above * ROW }
     }
 
     pub(super) fn paint(&self) -> Painted<B> {
@@ -214,7 +217,7 @@ impl<'a, B: DrawingBackend> Painter<'a, B> {
         }
         // Beside its line, on the side with more room; each mark in a row of its own.
         let (side, at) = if x > WIDTH * SCALE / 2 { (HPos::Right, -5) } else { (HPos::Left, 5) };
-        self.text((x / SCALE + at, self.top - 16 + row * 16), &mark.text, 12, mark.colour, side)
+        self.text((x / SCALE + at, self.top - (row + 1) * ROW), &mark.text, 12, mark.colour, side)
     }
 
     fn paint_series(&self, series: &Series) -> Painted<B> {
