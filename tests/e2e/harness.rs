@@ -148,12 +148,18 @@ pub(crate) struct Started {
 impl Started {
     /// The program with these arguments and `--reports` in `folder`.
     pub(crate) fn of<S: AsRef<OsStr>>(folder: &Folder, arguments: &[S]) -> Self {
+        Self::by(&[], folder, arguments)
+    }
+
+    /// The same, started by another program that executes it: `taskset -c 0`.
+    pub(crate) fn by<S: AsRef<OsStr>>(by: &[&str], folder: &Folder, arguments: &[S]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let mark = format!("{MARK}={}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let reports = folder.path().join("reports");
         let output = ["stdout.txt", "stderr.txt"].map(|name| folder.write(name, ""));
-        let mut command = Command::new(LOADGEN);
-        command.args(arguments).arg("--quiet").arg("--reports").arg(&reports).stdin(Stdio::null());
+        let mut line = by.iter().copied().chain([LOADGEN]);
+        let mut command = Command::new(line.next().unwrap());
+        command.args(line).args(arguments).arg("--quiet").arg("--reports").arg(&reports).stdin(Stdio::null());
         let (name, value) = mark.split_once('=').unwrap();
         command.env(name, value).stdout(fs::File::create(&output[0]).unwrap());
         let child = command.stderr(fs::File::create(&output[1]).unwrap()).spawn().unwrap();
@@ -213,6 +219,14 @@ impl Started {
         host::process::signal(self.child.id(), signal).unwrap();
     }
 
+    /// Waits for the end of the program, and asserts that nothing else of it is left.
+    pub(crate) fn finish_clean(&mut self) -> Run {
+        self.look();
+        let run = self.finish();
+        self.assert_nothing_left(&format!("{run:?}"));
+        run
+    }
+
     /// Waits for the end of the program.
     pub(crate) fn finish(&mut self) -> Run {
         let status = until(RUN_MAX, || self.child.try_wait().unwrap());
@@ -255,6 +269,23 @@ fn groups() -> Vec<PathBuf> {
         }
     }
     found
+}
+
+impl Run {
+    /// The program with these arguments refuses with this exit code and a text that has all these
+    /// words; it says nothing else and leaves nothing running.
+    pub(crate) fn refused<S: AsRef<OsStr>>(folder: &Folder, arguments: &[S], code: i32, words: &[&str]) -> Self {
+        let run = Started::of(folder, arguments).finish_clean();
+        run.assert_refused(code, words);
+        run
+    }
+
+    pub(crate) fn assert_refused(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert!(self.stderr.starts_with("error: ") && !self.stderr.contains("panicked"), "{self:?}");
+        let missing: Vec<_> = words.iter().filter(|word| !self.stderr.contains(**word)).collect();
+        assert!(missing.is_empty(), "{missing:?} is missing in: {}", self.stderr);
+    }
 }
 
 fn wait(mut child: Child) -> (Option<i32>, String, String) {

@@ -1,5 +1,6 @@
 //! End-to-end tests over real processes and sockets, in one binary.
 //!
+//! - [`bad_input`]: what users get wrong in files and on the command line.
 //! - [`harness`]: scenarios as text, runs of the real program, what they wrote.
 //! - [`kill`]: a role is killed in the middle of a run.
 //! - [`layout`]: the invariants of the code base.
@@ -12,6 +13,7 @@
     reason = "a test may fail by panicking and say why it was skipped, and its helpers are tests too"
 )]
 
+mod bad_input;
 mod harness;
 mod kill;
 mod layout;
