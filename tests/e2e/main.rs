@@ -1,5 +1,6 @@
 //! End-to-end tests over real processes and sockets, in one binary.
 //!
+//! - [`bad_dut`]: DUTs that do not start, do not serve, or answer nonsense.
 //! - [`bad_input`]: what users get wrong in files and on the command line.
 //! - [`harness`]: scenarios as text, runs of the real program, what they wrote.
 //! - [`kill`]: a role is killed in the middle of a run.
@@ -13,6 +14,7 @@
     reason = "a test may fail by panicking and say why it was skipped, and its helpers are tests too"
 )]
 
+mod bad_dut;
 mod bad_input;
 mod harness;
 mod kill;
