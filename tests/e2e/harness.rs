@@ -153,11 +153,16 @@ impl Started {
 
     /// The same, started by another program that executes it: `taskset -c 0`.
     pub(crate) fn by<S: AsRef<OsStr>>(by: &[&str], folder: &Folder, arguments: &[S]) -> Self {
+        Self::program(Path::new(LOADGEN), by, folder, arguments)
+    }
+
+    /// The same with a copy of the program elsewhere.
+    pub(crate) fn program<S: AsRef<OsStr>>(program: &Path, by: &[&str], folder: &Folder, arguments: &[S]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let mark = format!("{MARK}={}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let reports = folder.path().join("reports");
         let output = ["stdout.txt", "stderr.txt"].map(|name| folder.write(name, ""));
-        let mut line = by.iter().copied().chain([LOADGEN]);
+        let mut line = by.iter().map(OsStr::new).chain([program.as_os_str()]);
         let mut command = Command::new(line.next().unwrap());
         command.args(line).args(arguments).arg("--quiet").arg("--reports").arg(&reports).stdin(Stdio::null());
         let (name, value) = mark.split_once('=').unwrap();

@@ -1,6 +1,7 @@
 //! End-to-end tests over real processes and sockets, in one binary.
 //!
 //! - [`bad_dut`]: DUTs that do not start, do not serve, or answer nonsense.
+//! - [`bad_host`]: descriptors, cores, ports, permissions and space that a host does not have.
 //! - [`bad_input`]: what users get wrong in files and on the command line.
 //! - [`harness`]: scenarios as text, runs of the real program, what they wrote.
 //! - [`kill`]: a role is killed in the middle of a run.
@@ -15,6 +16,7 @@
 )]
 
 mod bad_dut;
+mod bad_host;
 mod bad_input;
 mod harness;
 mod kill;
