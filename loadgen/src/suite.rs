@@ -16,7 +16,7 @@ use std::{fs, io};
 use wire::ledger::Ledger;
 
 use self::limits::Slots;
-use self::probe::ProbeError;
+use self::probe::{ProbeError, Question};
 use self::watch::Watch;
 use crate::engine;
 use crate::engine::WorkloadConfig;
@@ -30,7 +30,8 @@ use crate::scenario::{self, Plan};
 use crate::search::{self, Ask, Found, Tell};
 use crate::testbed::{self, Testbed, TestbedError};
 use crate::trial::{self, Trial};
-use crate::verdict::{self, Context, answer::Answer};
+use crate::verdict::answer::{Answer, Exit};
+use crate::verdict::{self, Context};
 use crate::workload::Operation;
 use crate::workload::http::{ExpectedBody, HttpConfig};
 
@@ -84,6 +85,16 @@ pub enum RunError {
     Environment(String),
 }
 
+impl RunError {
+    /// How the program ends.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Testbed(TestbedError::Interrupted) => Exit::Interrupted,
+            _ => Exit::Host,
+        }
+    }
+}
+
 /// Runs a plan.
 ///
 /// # Errors
@@ -96,7 +107,7 @@ pub fn run(plan: &Plan, options: &Options, interrupt: &Interrupt) -> Result<Fini
     let path = folder.path().to_owned();
     // Roles run in the folder of their logs or elsewhere; their paths have to stay valid.
     let absolute = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
-    let testbed = testbed::start(plan, &absolute, &options.executable)?;
+    let testbed = testbed::start(plan, &absolute, &options.executable, interrupt)?;
     let mut run = Run {
         plan,
         body: None,
@@ -148,7 +159,10 @@ impl Run<'_> {
     fn answer_question(&mut self) -> Result<Findings, RunError> {
         let mut findings = Findings::default();
         self.interrupt.wait(self.plan.load.phases.init);
-        self.learn_body()?;
+        match self.learn_body() {
+            Err(RunError::Probe(ProbeError::Interrupted)) => return Ok(findings),
+            other => other?,
+        }
         self.ledgers = self.take_ledgers();
         if self.wants_ceiling() && !self.must_stop() {
             findings.ceiling = Some(self.ceiling()?);
@@ -187,7 +201,8 @@ impl Run<'_> {
                 let service = self.testbed.service()[0];
                 let host = self.host_header(service);
                 let within = self.plan.load.connect_timeout + self.plan.load.response_timeout;
-                ExpectedBody::Length(probe::body_length(service, &http.request, &host, http.status, within)?)
+                let question = Question { service, path: &http.request, host: &host, status: http.status };
+                ExpectedBody::Length(question.body_length(within, &self.interrupt)?)
             }
         });
         Ok(())

@@ -43,6 +43,7 @@ pub use reflectors::CONTROL_PORT_OFFSET;
 pub use roles::{RoleArgs, role_main};
 pub use template::check as check_dut;
 
+use crate::interrupt::Interrupt;
 use crate::measure::{Role, Sample};
 use crate::scenario::Plan;
 use crate::scenario::plan::DutKind;
@@ -85,7 +86,7 @@ pub struct StopReport {
 ///
 /// # Errors
 /// [`TestbedError`] when this host cannot run the plan's testbed; nothing is left running.
-pub fn start(plan: &Plan, run_dir: &Path, executable: &Path) -> Result<Testbed, TestbedError> {
+pub fn start(plan: &Plan, run_dir: &Path, executable: &Path, interrupt: &Interrupt) -> Result<Testbed, TestbedError> {
     let plan = &plan.testbed;
     let placement = Placement::choose(&host::cpu::allowed_cores(), plan)?;
     fs::create_dir_all(run_dir).map_err(|source| TestbedError::Write { path: run_dir.to_path_buf(), source })?;
@@ -94,7 +95,7 @@ pub fn start(plan: &Plan, run_dir: &Path, executable: &Path) -> Result<Testbed, 
         program: executable.to_path_buf(),
         source,
     })?;
-    let context = Context { launcher: &launcher, executable, run_dir };
+    let context = Context { launcher: &launcher, executable, run_dir, interrupt };
     let mut warnings = placement.warnings.clone();
     let (reflectors, said) = reflectors::start(&context, plan, &placement)?;
     warnings.extend(said);

@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use loadgen::interrupt::Interrupt;
 use loadgen::measure::Role;
 use loadgen::scenario::plan::*;
 use loadgen::testbed::ports::{dut_side_warning, plan_ports};
@@ -134,7 +135,7 @@ fn running(start: Vec<String>) -> (Plan, TcpListener) {
 }
 
 fn start(plan: &Plan) -> Result<testbed::Testbed, TestbedError> {
-    testbed::start(plan, &run_dir(), Path::new(LOADGEN))
+    testbed::start(plan, &run_dir(), Path::new(LOADGEN), &Interrupt::default())
 }
 
 fn error(plan: &Plan) -> String {
@@ -412,7 +413,7 @@ fn a_port_that_turns_out_to_be_taken_is_replaced_by_another() {
     let mut plan = plan(DutKind::None);
     plan.testbed.dut = haproxy_dut("haproxy.cfg", words(&["sh", "-c", script]));
     let run_dir = run_dir();
-    let testbed = testbed::start(&plan, &run_dir, Path::new(LOADGEN)).unwrap();
+    let testbed = testbed::start(&plan, &run_dir, Path::new(LOADGEN), &Interrupt::default()).unwrap();
     let ports = fs::read_to_string(run_dir.join("ports")).unwrap();
     let ports: Vec<u16> = ports.lines().map(|line| line.parse().unwrap()).collect();
     assert_eq!(ports.len(), 2);
@@ -582,7 +583,7 @@ fn nginx_goes_into_the_background_and_goes_with_the_run() {
         package: Some("nginx".to_owned()),
     });
     let run_dir = run_dir();
-    let mut testbed = testbed::start(&plan, &run_dir, Path::new(LOADGEN)).unwrap();
+    let mut testbed = testbed::start(&plan, &run_dir, Path::new(LOADGEN), &Interrupt::default()).unwrap();
     let path = run_dir.display().to_string();
     wait_until("master and worker run alone", || {
         let lines = marked_lines("nginx: ");

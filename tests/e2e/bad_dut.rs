@@ -216,7 +216,7 @@ fn a_dut_that_cannot_be_learned_from_is_refused_with_what_it_did() {
     std::thread::scope(|scope| {
         scope.spawn(|| refused(Manner::Garbage, &[garbage]));
         scope.spawn(|| refused(Manner::Reset, &["did not answer GET /x", "is the server there", "reset"]));
-        scope.spawn(|| refused(Manner::Stall, &["did not answer GET /x"]));
+        scope.spawn(|| refused(Manner::Stall, &["did not answer GET /x", "nothing came within 600ms"]));
         scope.spawn(|| refused(Manner::EndlessHead, &[garbage, "16 KiB"]));
         scope.spawn(|| refused(Manner::EndlessBody, &[garbage, "does not end"]));
         scope.spawn(|| refused(Manner::WrongStatus, &["status 503", "expected 200", "--path", "workload.status"]));

@@ -50,7 +50,8 @@ fn execute(plan: &Plan, reports: &Path, quiet: bool) -> Result<Exit, Failure> {
     testbed::check(plan).map_err(Failure::usage)?;
     let interrupt = Interrupt::listen().map_err(Failure::host)?;
     let options = Options { executable: super::own_executable(), reports: reports.to_owned(), quiet };
-    let finished = suite::run(plan, &options, &interrupt).map_err(Failure::host)?;
+    let finished = suite::run(plan, &options, &interrupt)
+        .map_err(|error| Failure { exit: error.exit(), error: anyhow::Error::new(error) })?;
     report::say(&report::summary(plan, &finished.trials, &finished.answer, &finished.folder));
     Ok(finished.answer.exit)
 }

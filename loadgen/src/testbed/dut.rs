@@ -99,7 +99,7 @@ fn start_once(
     let group = dut.cpu_quota.map(Group::create).transpose().map_err(TestbedError::Quota)?;
     let arguments = arguments(context, start, cores, group.as_ref().map(Group::folder), &values)?;
     let mut process = RoleProcess::spawn(context, Role::Dut, &arguments.line)?;
-    match wait_ready(&mut process, start, &arguments.values, service) {
+    match wait_ready(context, &mut process, start, &arguments.values, service) {
         Ok((admin, mut warnings)) => {
             warnings.extend(arguments.warnings);
             Ok(StartedDut { process, service, admin, group, warnings })
@@ -222,6 +222,7 @@ fn write_config(context: &Context<'_>, template: &Template, values: &Values) -> 
 type Access = (Option<(String, String)>, Vec<String>);
 
 fn wait_ready(
+    context: &Context<'_>,
     process: &mut RoleProcess,
     start: &Start<'_>,
     values: &Values,
@@ -237,7 +238,7 @@ fn wait_ready(
             Ok((line.admin.map(|address| ("lb".to_owned(), address.to_string())), line.warnings))
         }
         Start::Command { ready, admin, .. } => {
-            wait_connect(process, ready, values)?;
+            wait_connect(context, process, ready, values)?;
             let fill = |(kind, place): &(String, String)| {
                 Ok::<_, TestbedError>((kind.clone(), template::fill("admin", place, values)?))
             };
@@ -247,7 +248,12 @@ fn wait_ready(
 }
 
 /// Waits until the program accepts a connection, or ends.
-fn wait_connect(process: &mut RoleProcess, ready: &Ready, values: &Values) -> Result<(), TestbedError> {
+fn wait_connect(
+    context: &Context<'_>,
+    process: &mut RoleProcess,
+    ready: &Ready,
+    values: &Values,
+) -> Result<(), TestbedError> {
     let text = template::fill("ready.tcp", &ready.tcp, values)?;
     let wrong = || TestbedError::Address { key: "ready.tcp", found: text.clone(), example: "127.0.0.1:{port}" };
     let address: SocketAddr = text.parse().map_err(|_| wrong())?;
@@ -261,6 +267,9 @@ fn wait_connect(process: &mut RoleProcess, ready: &Ready, values: &Values) -> Re
         }
         if connected {
             return Ok(());
+        }
+        if context.interrupt.is_set() {
+            return Err(TestbedError::Interrupted);
         }
         if started.elapsed() >= ready.within {
             return Err(process.not_ready(ready.within, format!("nothing accepts connections on {address}")));

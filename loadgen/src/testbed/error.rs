@@ -91,6 +91,9 @@ pub enum TestbedError {
         /// The kernel's reason.
         source: io::Error,
     },
+    /// The user did not want to wait any longer.
+    #[error("interrupted before the testbed was ready; nothing was measured")]
+    Interrupted,
     /// A role has ended, or said that it cannot serve.
     #[error("{role} did not start: {how}{log}")]
     Failed {

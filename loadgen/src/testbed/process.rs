@@ -20,6 +20,7 @@ use wire::control::{Command as Order, Event};
 
 use super::channel::{Channel, ChannelError};
 use super::error::{LogTail, TestbedError};
+use crate::interrupt::Interrupt;
 use crate::measure::Role;
 
 /// How long the kernel may take to end a process after SIGKILL.
@@ -63,6 +64,8 @@ pub(super) struct Context<'a> {
     pub(super) executable: &'a Path,
     /// Where logs and configurations go.
     pub(super) run_dir: &'a Path,
+    /// Whether the user has lost patience with one that does not get ready.
+    pub(super) interrupt: &'a Interrupt,
 }
 
 /// One child process.
