@@ -4,6 +4,7 @@
 //! because some programs overwrite their environment and some detach themselves.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -173,4 +174,36 @@ fn a_second_signal_ends_the_run_at_once() {
     assert_eq!(run.code, Some(130), "{run:?}");
     assert!(!run.folder.as_ref().unwrap().join("result.json").exists(), "the second signal was waited out");
     started.assert_nothing_left("interrupted twice");
+}
+
+#[test]
+fn an_interrupt_is_heard_while_the_dut_gets_ready() {
+    let folder = Folder::new();
+    let text = "kind = \"command\"\nservice = \"http://127.0.0.1:{port}\"\nstart = [\"sleep\", \"1000\", \"{port}\"]\n\
+                ready = { tcp = \"127.0.0.1:{port}\", within = \"10m\" }\n";
+    let dut = folder.write("never.toml", text).display().to_string();
+    let scenario = folder.write("survive.toml", &long(&dut));
+    let mut started = Started::of(&folder, &[scenario]);
+    let sleeps =
+        || started.look().iter().any(|(_, line)| line.contains("sleep 1000") && !line.contains(" role ")).then_some(());
+    assert!(until(Duration::from_secs(10), sleeps).is_some(), "the DUT is not started");
+    started.signal(Signal::INT);
+    let run = started.finish_clean();
+    run.assert_refused(130, &["interrupted", "nothing was measured"]);
+}
+
+#[test]
+fn an_interrupt_is_heard_while_the_first_answer_is_waited_for() {
+    let folder = Folder::new();
+    // Connections are accepted by the kernel, and nobody ever answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let scenario = folder.write("survive.toml", &long("none").replace("reflectors = 2", ""));
+    let arguments = [scenario.to_str().unwrap(), "--dut", &address, "--set", "load.response_timeout=10m"];
+    let mut started = Started::of(&folder, &arguments);
+    let _held = silent.accept().unwrap();
+    started.signal(Signal::INT);
+    let run = started.finish_clean();
+    assert_eq!((run.code, run.result()["answer"]["exit"].as_str()), (Some(130), Some("interrupted")), "{run:?}");
+    assert!(run.stdout.contains("INTERRUPTED"), "{run:?}");
 }
