@@ -5,9 +5,9 @@
 //! second and hands over its [`book::Totals`] at the end.
 //!
 //! - [`socket`]: the worker's loop over non-blocking kernel sockets and epoll.
-//! - [`connection`]: the system calls on one connection.
-//! - [`slot`]: what the loop knows of one connection.
-//! - [`timers`]: deadlines, one queued entry per slot.
+//! - `connection`: the system calls on one connection.
+//! - `slot`: what the loop knows of one connection.
+//! - `timers`: deadlines, one queued entry per slot.
 //! - [`book`]: what a worker counts.
 //! - [`sources`]: which local addresses and ports connections come from.
 

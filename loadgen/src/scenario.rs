@@ -1,6 +1,6 @@
 //! Scenario and DUT files to a validated [`Plan`].
 //!
-//! [`load`] reads files and is the only function here that touches the disk; [`parse`] is the same
+//! [`load()`] reads files and is the only function here that touches the disk; [`parse`] is the same
 //! with the files handed in. What comes out needs no further check: contradictions, words of later
 //! versions and addresses that nobody allowed are refused here, each with file, line, key, what was
 //! found and what is allowed.
@@ -67,7 +67,7 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Plan, ScenarioError> {
 /// The same with the text handed in; `resolve` gives the files it names.
 ///
 /// # Errors
-/// As [`load`].
+/// As [`load()`].
 pub fn parse(
     name: &str,
     text: &str,
@@ -84,7 +84,7 @@ pub fn parse(
 /// Reads and checks a DUT file and the template it names.
 ///
 /// # Errors
-/// As [`load`].
+/// As [`load()`].
 pub fn check_dut_file(path: &Path) -> Result<plan::Dut, ScenarioError> {
     dut::read(path, "", &read_file)
 }

@@ -1,7 +1,7 @@
 //! The worker's loop over non-blocking kernel sockets and epoll.
 //!
 //! A turn: book the second that ended, wake what is due, begin operations that are due (at most
-//! [`STARTS_PER_TURN`]), then wait for events or the next due time with nanosecond resolution.
+//! `STARTS_PER_TURN`), then wait for events or the next due time with nanosecond resolution.
 //! Nothing here is shared with another worker; results leave once a second, by copy.
 
 mod events;

@@ -17,7 +17,7 @@ use super::file::{DutFile, ReadyFile};
 use super::plan::{Dut, DutKind, Ready, Template};
 use super::target::{Target, parse_authority};
 
-/// How files are read: real ones by [`super::load`], texts in tests.
+/// How files are read: real ones by [`super::load()`], texts in tests.
 pub(super) type Resolve<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 
 const READY_WITHIN: Duration = Duration::from_secs(5);
