@@ -12,7 +12,7 @@ use super::expectation::{self, Basis};
 use super::limit::{Facts, Finding, Inquiry, find};
 use super::pass::{Passed, passes};
 use super::usage::Usage;
-use super::{Judged, LimitedBy, Verdict, warning};
+use super::{Evidence, Judged, LimitedBy, Verdict, warning};
 
 /// What happened around the trials.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +54,8 @@ pub fn answer(
     };
     let judged = expectation::judge(&plan.expect, &basis);
     let limited_by = case.names_a_limit(&figures).then_some(finding.limited_by);
-    let ending = Ending { case: &case, judged: &judged, figures: &figures, limited_by, basis: &basis, died };
+    let evidence = &finding.evidence;
+    let ending = Ending { case: &case, judged: &judged, figures: &figures, limited_by, evidence, basis: &basis, died };
     let (exit, reason) = ending.exit(doubtful_books, finding.invalid);
     let warnings = case.warnings(&figures);
     let compliance = compliance(plan);
@@ -287,6 +288,7 @@ struct Ending<'a> {
     judged: &'a [Judged],
     figures: &'a [Figure],
     limited_by: Option<LimitedBy>,
+    evidence: &'a [Evidence],
     basis: &'a Basis<'a>,
     died: Option<String>,
 }
@@ -355,13 +357,18 @@ impl Ending<'_> {
         self.judged.iter().any(|judged| judged.verdict == Verdict::Undecided)
     }
 
-    /// ": the figure is only a lower bound, limited by generator".
+    /// ": the figure is only a lower bound, limited by generator"; for a fixed load, which has no
+    /// limit to name, the rule that the tester broke.
     fn suspect(&self) -> String {
         match (self.limited_by, self.figures.first()) {
             (Some(who), Some(figure)) if figure.bound == Bound::Lower => {
                 format!(": the figure is only a lower bound, limited by {}", who.name())
             }
             (Some(who), _) if who != LimitedBy::Dut => format!(": limited by {}", who.name()),
+            (None, _) if !self.basis.sound => {
+                let broken = self.evidence.iter().find(|evidence| !evidence.holds && evidence.rule != "G8");
+                broken.map(|evidence| format!(": {}: {}", evidence.rule, evidence.text)).unwrap_or_default()
+            }
             _ => String::new(),
         }
     }

@@ -536,6 +536,7 @@ fn a_fixed_load_has_no_limit_but_its_expectations_are_judged() {
     slow.samples = (1..=14).map(|at| sample(Cpu { generator: 0.95, reflectors: 0.0, ..CALM }, at)).collect();
     let answer = one_fixed(&fixed(1_000, "cps = \">= 950\""), slow);
     assert_eq!((answer.exit, answer.judged[0].verdict), (Exit::Undecided, Verdict::Undecided));
+    assert!(answer.reason.starts_with("undecided: cps >= 950: G4: trial 1 (fixed): "), "{}", answer.reason);
 
     let mut failing = trial(1, Purpose::Fixed, 1_000.0, CALM);
     spoil(&mut failing, Outcome::BadPayload, 100);
