@@ -159,26 +159,23 @@ fn against(listener: &Listener, expect: &str) -> (Folder, Run) {
     (folder, run)
 }
 
-/// A listener that answered once and then misbehaves: every operation is counted by its kind.
+/// A listener that answered once and then misbehaves: every operation is counted by its kind. On a
+/// busy machine the verdict may be undecided, and then the run may be repeated.
 fn counts_as(manner: Manner, kind: &str) {
-    let listener = Listener::new(1, manner);
     for attempt in 1.. {
+        let listener = Listener::new(1, manner);
         let (_folder, run) = against(&listener, "[expect]\nfailed = \"< 1%\"");
         let measured = run.csv("outcomes.csv");
         let of =
             |kind: &str| measured.iter().find(|row| row["outcome"] == kind).unwrap()["operations_in_sustain"].clone();
-        // Late operations make the run undecided; a busy machine may try again.
-        if run.code == Some(4) && attempt < 3 {
-            continue;
-        }
-        assert_eq!(
-            (run.code, of(kind).as_str(), of("ok").as_str()),
-            (Some(1), "20", "0"),
-            "{manner:?}: {}",
-            run.stdout
-        );
+        assert_eq!((of(kind).as_str(), of("ok").as_str()), ("20", "0"), "{manner:?}: {}", run.stdout);
         assert!(run.stdout.contains(&format!("first {kind}: ")), "{manner:?}: {}", run.stdout);
-        return;
+        // A machine that is busy throughout stays undecided, and then that has to be the reason.
+        let is_busy = run.stdout.contains("undecided: failed < 1%: G4: ");
+        if run.code != Some(4) || attempt == 3 {
+            assert!(run.code == Some(1) || run.code == Some(4) && is_busy, "{manner:?}: {run:?}");
+            return;
+        }
     }
 }
 
