@@ -60,18 +60,22 @@ fn kill_under_load(dut: &str) -> String {
     running.join("\n")
 }
 
-/// A shipped reference LB with a CPU quota, where this process may set one.
-fn with_quota(folder: &Folder) -> String {
-    let text = fs::read_to_string(shipped("reference-http.toml")).unwrap();
-    fs::copy(shipped("reference-http.lb.toml"), folder.path().join("reference-http.lb.toml")).unwrap();
+/// A shipped DUT with a CPU quota, where this process may set one: its control group has to go, too.
+fn with_quota(folder: &Folder, name: &str, config: &str) -> String {
+    let text = fs::read_to_string(shipped(name)).unwrap();
+    fs::copy(shipped(config), folder.path().join(config)).unwrap();
     let quota = if rustix::process::geteuid().is_root() { "cpu_quota = \"50%\"\n" } else { "" };
     folder.write("quota.toml", &format!("{text}{quota}")).display().to_string()
+}
+
+fn reference(folder: &Folder) -> String {
+    with_quota(folder, "reference-http.toml", "reference-http.lb.toml")
 }
 
 #[test]
 fn nothing_outlives_a_killed_run_with_the_reference_lb() {
     let folder = Folder::new();
-    let running = kill_under_load(&with_quota(&folder));
+    let running = kill_under_load(&reference(&folder));
     assert_eq!(
         (running.matches(" lb --config").count(), running.matches(" reflector --").count()),
         (1, 2),
@@ -82,7 +86,8 @@ fn nothing_outlives_a_killed_run_with_the_reference_lb() {
 #[test]
 fn nothing_outlives_a_killed_run_with_haproxy() {
     if available("haproxy", has_program("haproxy")) {
-        let running = kill_under_load(&shipped("haproxy-http.toml"));
+        let folder = Folder::new();
+        let running = kill_under_load(&with_quota(&folder, "haproxy-http.toml", "haproxy-http.cfg"));
         assert!(running.contains("haproxy -db"), "{running}");
     }
 }
@@ -90,7 +95,8 @@ fn nothing_outlives_a_killed_run_with_haproxy() {
 #[test]
 fn nothing_outlives_a_killed_run_with_nginx_and_its_workers() {
     if available("nginx", has_program("nginx")) {
-        let running = kill_under_load(&shipped("nginx-http.toml"));
+        let folder = Folder::new();
+        let running = kill_under_load(&with_quota(&folder, "nginx-http.toml", "nginx-http.conf"));
         assert!(running.contains("master process") && running.contains("worker process"), "{running}");
     }
 }
@@ -117,7 +123,7 @@ fn an_interrupted_run_ends_in_order_and_leaves_a_marked_report() {
     let _alone = exclusive();
     for signal in [Signal::INT, Signal::TERM] {
         let folder = Folder::new();
-        let mut started = under_load(&folder, &with_quota(&folder));
+        let mut started = under_load(&folder, &reference(&folder));
         started.signal(signal);
         let run = started.finish();
         assert_interrupted(&run);
