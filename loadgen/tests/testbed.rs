@@ -2,7 +2,7 @@
 //!
 //! Programs that must be gone are found by an argument that no other process of the host has.
 
-#![allow(clippy::unwrap_used, reason = "a test's helper functions fail like the test itself")]
+#![allow(clippy::unwrap_used, reason = "what a test calls fails like the test itself")]
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -343,8 +343,8 @@ fn nothing_outlives_a_killed_supervisor_or_its_lifeline() {
 
 /// Not a test of its own: the parent that the next test kills.
 #[test]
-#[ignore = "helper: run by nothing_outlives_a_killed_run"]
-fn helper_run_that_is_killed() {
+#[ignore = "run by nothing_outlives_a_killed_run"]
+fn a_run_to_be_killed() {
     let Ok(marker) = std::env::var("NADARE_TEST_MARKER") else { return };
     let script = format!("setsid sleep {marker} & exec sleep {marker}");
     let (mut plan, _ready) = running(words(&["sh", "-c", &script]));
@@ -371,7 +371,7 @@ fn nothing_outlives_a_killed_run() {
         }
         let marker = marker();
         let mut run = Command::new(std::env::current_exe().unwrap());
-        run.args(["--ignored", "--exact", "helper_run_that_is_killed"]);
+        run.args(["--ignored", "--exact", "a_run_to_be_killed"]);
         run.env("NADARE_TEST_MARKER", &marker).stdout(Stdio::null());
         if with_haproxy {
             run.env("NADARE_TEST_HAPROXY", "1");

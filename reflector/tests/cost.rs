@@ -6,7 +6,7 @@
 //! Interleaved rounds on the same cores under the same load, CPU
 //! time as the kernel accounts it per task; the figure is the ratio of medians.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so does what it calls")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -12,7 +12,7 @@
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a test may fail by panicking and say why it was skipped, and its helpers are tests too"
+    reason = "a test may fail by panicking and say why it was skipped, and what tests call does so too"
 )]
 
 mod bad_dut;
