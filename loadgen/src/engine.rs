@@ -94,6 +94,21 @@ impl WorkloadConfig {
 }
 
 impl Config {
+    /// Most operations that fall due in sustain, unless the loop is closed: all held connections; of
+    /// Poisson arrivals the mean and five standard deviations.
+    pub fn planned(&self) -> Option<u64> {
+        let from = self.phases.ramp_up;
+        match self.load {
+            TrialLoad::Closed(_) => None,
+            TrialLoad::Held(connections) => Some(u64::from(connections)),
+            TrialLoad::Rate(_) => self.shape().map(|shape| {
+                let mean = shape.until(from + self.phases.sustain) - shape.until(from);
+                let spread = if self.arrivals == Arrivals::Poisson { 5.0 * mean.sqrt() } else { 0.0 };
+                (mean + spread).ceil() as u64
+            }),
+        }
+    }
+
     /// The open-loop load of the trial; for held connections the rate at which they are opened.
     pub fn shape(&self) -> Option<Shape> {
         match self.load {

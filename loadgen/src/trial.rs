@@ -16,6 +16,7 @@ use crate::engine::book::{Interval, Totals};
 use crate::engine::{self, Config};
 use crate::measure::record::{EndedEarly, Purpose, TrialLoad};
 use crate::measure::{Phase, Sample, Second, TrialRecord};
+use crate::schedule::Shape;
 
 /// Time between the start of the workers and the first due operation: they pin themselves in it.
 const LEAD: Duration = Duration::from_millis(30);
@@ -57,8 +58,10 @@ pub fn run(trial: Trial, observer: &mut dyn Observer) -> io::Result<TrialRecord>
     let began_ns = monotonic_ns() + LEAD.as_nanos() as u64;
     let workers = engine::spawn(config, began_ns, &end_early, &sender)?;
     drop(sender);
-    let mut seconds = Seconds::new(workers.len());
-    let ended_early = watch(config, &intervals, &end_early, &mut seconds, &mut samples, observer);
+    let mut seconds = Seconds::new(workers.len(), config.shape());
+    let load_end_ns =
+        began_ns + (config.phases.ramp_up + config.phases.sustain + config.phases.ramp_down).as_nanos() as u64;
+    let ended_early = watch(config, load_end_ns, (&intervals, &end_early), &mut seconds, &mut samples, observer);
     let mut totals = Totals::default();
     for worker in workers {
         // A panic in a worker is a bug; it must not be reported as a result.
@@ -71,8 +74,8 @@ pub fn run(trial: Trial, observer: &mut dyn Observer) -> io::Result<TrialRecord>
 /// Puts seconds together until all workers have ended.
 fn watch(
     config: &Config,
-    intervals: &Receiver<Interval>,
-    end_early: &AtomicBool,
+    load_end_ns: u64,
+    (intervals, end_early): (&Receiver<Interval>, &AtomicBool),
     seconds: &mut Seconds,
     samples: &mut Vec<Sample>,
     observer: &mut dyn Observer,
@@ -91,7 +94,8 @@ fn watch(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return reason,
         }
-        if reason.is_none() {
+        // A trial whose load has ended runs to its end: there is nothing left to save.
+        if reason.is_none() && monotonic_ns() < load_end_ns {
             reason = observer.end_early(seconds.failed);
             if reason.is_some() {
                 end_early.store(true, Ordering::Relaxed);
@@ -118,6 +122,9 @@ pub fn phase_of(config: &Config, second: u32) -> Phase {
 /// The seconds of all workers, put together.
 struct Seconds {
     workers: usize,
+    /// The open-loop load, if the loop is open: what is due in a second does not depend on whether the
+    /// workers came round to it.
+    shape: Option<Shape>,
     /// Seconds that are complete.
     done: Vec<Second>,
     /// Seconds of which some workers' parts are missing, oldest first, with how many have come.
@@ -126,8 +133,8 @@ struct Seconds {
 }
 
 impl Seconds {
-    fn new(workers: usize) -> Self {
-        Self { workers, done: Vec::new(), partial: Vec::new(), failed: 0 }
+    fn new(workers: usize, shape: Option<Shape>) -> Self {
+        Self { workers, shape, done: Vec::new(), partial: Vec::new(), failed: 0 }
     }
 
     /// Adds one worker's part; returns the second if it is complete now.
@@ -141,29 +148,37 @@ impl Seconds {
         }
         let complete = self.partial.iter().position(|(_, parts)| *parts == self.workers)?;
         let (interval, _) = self.partial.remove(complete);
-        self.done.push(second(interval));
+        let second = self.second(interval);
+        self.done.push(second);
         self.done.last()
+    }
+
+    fn second(&self, interval: Interval) -> Second {
+        let until = |seconds: u32| {
+            self.shape.as_ref().map(|shape| shape.until(Duration::from_secs(seconds.into())).ceil() as u64)
+        };
+        let due = until(interval.second + 1).zip(until(interval.second)).map(|(end, begin)| end - begin);
+        Second {
+            index: interval.second,
+            due: due.unwrap_or(interval.due),
+            started: interval.started,
+            ended: interval.ended,
+            transactions: interval.transactions,
+            opened: interval.opened,
+            open: interval.open,
+            body_bytes: interval.body_bytes,
+            latencies: interval.latencies,
+        }
     }
 
     /// All seconds in order; those that some worker had ended before are taken as they are.
     fn finish(mut self) -> Vec<Second> {
-        self.done.extend(self.partial.into_iter().map(|(interval, _)| second(interval)));
+        for (interval, _) in std::mem::take(&mut self.partial) {
+            let second = self.second(interval);
+            self.done.push(second);
+        }
         self.done.sort_by_key(|second| second.index);
         self.done
-    }
-}
-
-fn second(interval: Interval) -> Second {
-    Second {
-        index: interval.second,
-        due: interval.due,
-        started: interval.started,
-        ended: interval.ended,
-        transactions: interval.transactions,
-        opened: interval.opened,
-        open: interval.open,
-        body_bytes: interval.body_bytes,
-        latencies: interval.latencies,
     }
 }
 

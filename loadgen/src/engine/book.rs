@@ -102,13 +102,24 @@ impl Book {
     pub(super) fn started(&mut self, lag: Option<u64>, measured: bool) {
         self.interval.started += 1;
         match lag {
-            Some(lag) => {
-                self.interval.latencies.record(Latency::Lag, lag);
-                if measured {
-                    self.totals.latencies.record(Latency::Lag, lag);
-                }
-            }
+            Some(lag) => self.lag(lag, measured),
             None => self.totals.waited_for_slot += 1,
+        }
+    }
+
+    /// How late something was begun that could have begun in time.
+    pub(super) fn lag(&mut self, lag: u64, measured: bool) {
+        self.interval.latencies.record(Latency::Lag, lag);
+        if measured {
+            self.totals.latencies.record(Latency::Lag, lag);
+        }
+    }
+
+    /// An operation that was due and is never begun has waited so long.
+    pub(super) fn never_begun(&mut self, waited: u64, measured: bool) {
+        self.interval.latencies.record(Latency::Response, waited);
+        if measured {
+            self.totals.latencies.record(Latency::Response, waited);
         }
     }
 

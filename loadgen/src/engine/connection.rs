@@ -77,6 +77,8 @@ pub(super) fn established(socket: &OwnedFd) -> Result<bool, Errno> {
 pub(super) fn handshake_outcome(error: Errno) -> Outcome {
     match error {
         Errno::CONNREFUSED | Errno::CONNRESET => Outcome::ConnectRefused,
+        // Established and ended again before the first byte could be sent.
+        Errno::PIPE | Errno::NOTCONN => Outcome::ResetLater,
         Errno::TIMEDOUT => Outcome::ConnectTimeout,
         Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::NETDOWN | Errno::HOSTDOWN => Outcome::ConnectUnreachable,
         // No descriptor, port, buffer or permission: nothing reached the wire.
@@ -87,7 +89,10 @@ pub(super) fn handshake_outcome(error: Errno) -> Outcome {
 /// The outcome that an error on an established connection is.
 pub(super) fn later_outcome(error: Errno) -> Outcome {
     match error {
-        Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED | Errno::CONNREFUSED => Outcome::ResetLater,
+        // After a RST the socket is no longer connected.
+        Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED | Errno::CONNREFUSED | Errno::NOTCONN => {
+            Outcome::ResetLater
+        }
         Errno::TIMEDOUT | Errno::HOSTUNREACH | Errno::NETUNREACH => Outcome::ResponseTimeout,
         _ => Outcome::LocalError,
     }

@@ -161,8 +161,13 @@ impl<W: Workload> Worker<W> {
                 break;
             }
             let timeout = self.sleep(now);
+            let full = !self.has_slot();
             // An interrupted wait is an empty one.
             let Ok((ready, _)) = epoll::wait(&self.epoll, &mut events, Some(&timeout)) else { continue };
+            if full && ready.len() < EVENTS_PER_TURN {
+                // Until now every slot waited for the DUT and no answer lay unread.
+                self.blocked_at = monotonic_ns();
+            }
             for event in ready.iter() {
                 self.handle(event.data.u64(), event.flags);
             }
@@ -233,13 +238,10 @@ impl<W: Workload> Worker<W> {
             let Some(due) = self.schedule.as_ref().and_then(Schedule::peek).map(|due| self.times.began + due) else {
                 return;
             };
-            if due > now {
-                return;
-            }
+            // The clock is read for each start: one for all would book the time the first ones take as
+            // service time of the last ones.
+            let now = if due > now { return } else { monotonic_ns() };
             let has_slot = self.has_slot();
-            if !has_slot {
-                self.blocked_at = now;
-            }
             let stale = now - due > self.context.config.max_lag.as_nanos() as u64;
             if !has_slot && !stale {
                 // It stays first in line: the user who was due then has been waiting since then.
@@ -248,7 +250,7 @@ impl<W: Workload> Worker<W> {
             self.pop_due(due);
             let measured = self.is_measured(due);
             if stale {
-                self.book.ended(self.unsent(due), measured, now);
+                self.give_up(due, measured, now);
             } else {
                 let lag = (due > self.blocked_at).then(|| now - due);
                 self.begin(due, now, measured, lag);
@@ -269,6 +271,12 @@ impl<W: Workload> Worker<W> {
         self.context.config.operation == Operation::Held || self.book.measures(due)
     }
 
+    /// An operation that is never begun counts with the time it has waited for that.
+    fn give_up(&mut self, due: u64, measured: bool, now: u64) {
+        self.book.never_begun(now.saturating_sub(due), measured);
+        self.book.ended(self.unsent(due), measured, now);
+    }
+
     /// Whose fault it is that an operation was never begun.
     fn unsent(&self, due: u64) -> Outcome {
         if due <= self.blocked_at { Outcome::UnsentWindow } else { Outcome::UnsentLate }
@@ -280,7 +288,7 @@ impl<W: Workload> Worker<W> {
 
     /// Closed loop: how many operations may be under way now; rises in a straight line in ramp-up.
     fn closed_allowed(&self, now: u64) -> u32 {
-        if now >= self.times.sustain {
+        if now >= self.times.sustain || self.closed == 0 {
             return self.closed;
         }
         let share = now.saturating_sub(self.times.began) as f64 / (self.times.sustain - self.times.began) as f64;
@@ -386,11 +394,13 @@ impl<W: Workload> Worker<W> {
         while let Some(due) = self.schedule.as_ref().and_then(Schedule::peek).filter(|_| !early) {
             let due = self.times.began + due;
             self.pop_due(due);
-            let (outcome, measured) = (self.unsent(due), self.is_measured(due));
-            self.book.ended(outcome, measured, now);
+            self.give_up(due, self.is_measured(due), now);
         }
         for number in 0..self.slots.len() as u32 {
-            if self.slots[number as usize].active {
+            let slot = &mut self.slots[number as usize];
+            // What an early end cuts off is nobody's failure.
+            slot.measured &= !early;
+            if slot.active {
                 self.fail(number, Outcome::Unfinished, now, || "still under way when the drain ended".to_owned());
             }
         }
@@ -421,6 +431,7 @@ impl<W: Workload> Worker<W> {
                     self.fail(number, Outcome::UncleanClose, now, detail);
                 }
                 Place::Held => {
+                    self.book.lag(now - deadline, self.book.measures(deadline));
                     (slot.due, slot.started, slot.from) = (deadline, now, now);
                     let step = self.workload.woken(&mut slot.user);
                     self.drive(number, step, now);

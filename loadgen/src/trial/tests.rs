@@ -122,7 +122,9 @@ fn every_scheduled_connection_is_made_used_and_closed() {
         assert_eq!((record.opened_all, record.transactions_all), (345, 345));
         assert_eq!(record.responses_by_instance, [("here".to_owned(), 345)]);
         assert_eq!(record.latencies.of(Latency::Response).len(), 300);
-        assert_eq!(record.seconds.iter().map(|second| second.started).sum::<u64>(), 345);
+        for count in [|second: &Second| second.started, |second: &Second| second.due] {
+            assert_eq!(record.seconds.iter().map(count).sum::<u64>(), 345);
+        }
     }
 }
 
@@ -213,6 +215,39 @@ fn operations_that_find_no_slot_for_long_are_the_duts_loss() {
     assert_eq!(of(&record, Outcome::Ok), 0);
     assert!(of(&record, Outcome::UnsentWindow) >= 90, "{:?}", record.outcomes);
     assert_eq!(of(&record, Outcome::UnsentLate), 0, "{:?}", record.outcomes);
+    // Nobody is missing from the response times, also those who were never served.
+    assert_eq!(record.latencies.of(Latency::Response).len(), record.due);
+}
+
+#[test]
+fn a_closed_loop_may_have_more_workers_than_operations() {
+    let mut config = config(server(good), TrialLoad::Closed(1), Operation::Transaction);
+    config.cores = vec![config.cores[0]; 3];
+    let record = run_trial(config);
+    assert_eq!((of(&record, Outcome::Ok), record.opened_all), (record.due, 1), "{:?}", record.first_failures);
+}
+
+#[test]
+fn a_reset_after_the_answer_is_the_duts_doing() {
+    let reset = |stream: &mut TcpStream, nonce: u32| {
+        good(stream, nonce);
+        host::socket::reset_on_close(stream).unwrap();
+        false
+    };
+    let record = run_trial(config(server(reset), TrialLoad::Rate(100.0), Operation::Connection));
+    assert_eq!(of(&record, Outcome::LocalError), 0, "{:?}", record.first_failures);
+    let (later, unclean) = (of(&record, Outcome::ResetLater), of(&record, Outcome::UncleanClose));
+    assert_eq!(later + unclean, record.due, "{:?}", record.outcomes);
+    assert_eq!(record.latencies.of(Latency::Response).len(), record.due);
+}
+
+#[test]
+fn a_held_connection_asked_at_the_end_of_sustain_counts_when_it_answers() {
+    let mut config = config(server(good), TrialLoad::Held(40), Operation::Held);
+    (config.slots, config.phases.ramp_up) = (40, Duration::from_millis(700));
+    (config.phases.sustain, config.hold_interval) = (Duration::from_secs(1), Duration::from_secs(1));
+    let record = run_trial(config);
+    assert_eq!(of(&record, Outcome::Ok), 40, "{:?}", record.first_failures);
 }
 
 #[test]

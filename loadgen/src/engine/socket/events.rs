@@ -154,7 +154,8 @@ impl<W: Workload> Worker<W> {
         self.book.noticed(noticed, slot.from, now, measured);
         if noticed.transaction {
             slot.last_byte = now;
-            slot.proven |= self.book.measures(now);
+            // Asked or answered in sustain: an answer that is read late still proves the connection.
+            slot.proven |= self.book.measures(slot.due) || self.book.measures(now);
             if held {
                 self.book.latency(now - slot.due, now - slot.started, measured);
             }
@@ -234,13 +235,12 @@ impl<W: Workload> Worker<W> {
             self.release(number);
             return self.end(number, Outcome::Ok, now);
         }
-        if mode == CloseMode::ClientFin
-            && let Err(error) = connection::send_fin(socket)
-        {
+        let sent = if mode == CloseMode::ClientFin { connection::send_fin(socket) } else { Ok(()) };
+        slot.place = Place::Closing;
+        if let Err(error) = sent {
             let outcome = connection::later_outcome(error);
             return self.fail(number, outcome, now, || format!("close: {error}"));
         }
-        self.slots[number as usize].place = Place::Closing;
         self.set_deadline(number, now, Some(self.context.config.response_timeout));
     }
 
@@ -259,8 +259,9 @@ impl<W: Workload> Worker<W> {
         let held = self.context.config.operation == Operation::Held;
         let measured = slot.measured && (!held || self.book.measures(slot.due));
         // Dropping failures would flatter a broken DUT: they count with the time they took to fail. An
-        // operation that only lacks its clean close has been booked with its last byte.
-        if slot.place != Place::Closing {
+        // operation that only lacks its clean close has been booked with its last byte, and a held
+        // connection that is lost between two transactions waits for nothing.
+        if !matches!(slot.place, Place::Closing | Place::Held) {
             self.book.latency(now - slot.due, now - slot.started, measured);
         }
         self.release(number);
