@@ -20,7 +20,7 @@ mod usage;
 mod warning;
 
 pub use judge::{Context, answer};
-pub use pass::{Passed, achieved, can_still_pass, passes};
+pub use pass::{Passed, achieved, can_still_pass, is_testers_doing, passes};
 
 /// Who set the limit of a figure.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]

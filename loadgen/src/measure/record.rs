@@ -165,7 +165,8 @@ pub struct TrialRecord {
     pub responses_by_instance: Vec<(String, u64)>,
     /// Generator slots of all workers, after the cut by descriptors and ports.
     pub slots: u32,
-    /// Why the slots were cut, if they were; names descriptors or ports.
+    /// What of this host bounded the load, where the trial felt it: an operation waited for one of the
+    /// slots that were left, or the load was the highest that descriptors or ports allow.
     pub slots_cut: Option<String>,
     /// Why the trial ended before its time, if it did.
     pub ended_early: Option<EndedEarly>,

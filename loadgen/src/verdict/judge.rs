@@ -2,7 +2,7 @@
 
 use crate::measure::books;
 use crate::measure::record::{EndedEarly, Purpose};
-use crate::measure::{Latency, Role, TrialRecord};
+use crate::measure::{Latency, Outcome, Role, TrialRecord};
 use crate::scenario::plan::{BodyCheck, DutKind, SearchPlan, Unit, WorkloadKind};
 use crate::scenario::{Plan, compliance};
 use crate::search::Found;
@@ -136,7 +136,9 @@ impl<'a> Case<'a> {
         evidence
             .extend(self.failing.filter(|failing| self.deciding.is_none_or(|trial| trial.number != failing.number)));
         let qualify = self.trials.iter().find(|trial| {
-            trial.purpose == Purpose::Qualify && evidence.iter().all(|other| other.number != trial.number)
+            trial.purpose == Purpose::Qualify
+                && evidence.iter().all(|other| other.number != trial.number)
+                && passes(self.plan, trial).passed
         });
         let service_p99 = qualify.and_then(|trial| trial.latencies.percentile(Latency::Service, 99.0));
         find(&Inquiry {
@@ -266,7 +268,8 @@ fn figure_value(unit: Unit, trial: &TrialRecord) -> f64 {
     match unit {
         Unit::ConnectionsPerSecond => trial.achieved_rate(),
         Unit::TransactionsPerSecond | Unit::Transactions => trial.transaction_rate(),
-        Unit::Connections => trial.open_mean_in_sustain,
+        // Connections that did not live to their clean end were not held, however long they were open.
+        Unit::Connections => trial.open_mean_in_sustain.min(trial.outcomes.of(Outcome::Ok) as f64),
     }
 }
 

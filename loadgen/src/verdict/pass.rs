@@ -6,8 +6,8 @@
 //! What the tester itself did wrong makes a trial undecided, never failed by the DUT. Shares are
 //! compared in integers: "less than 0.001 %" of 100,000 is no failure at all (RFC 9411, 7.2).
 
-use crate::measure::record::TrialLoad;
-use crate::measure::{Outcome, TrialRecord};
+use crate::measure::record::{EndedEarly, TrialLoad};
+use crate::measure::{Latency, Outcome, TrialRecord};
 use crate::scenario::Plan;
 use crate::scenario::plan::{Comparison, Expectation, Metric, Unit};
 
@@ -95,7 +95,6 @@ pub fn achieved(plan: &Plan, trial: &TrialRecord) -> f64 {
 
 /// Why a trial says nothing about the DUT.
 fn invalid(trial: &TrialRecord) -> Vec<String> {
-    use crate::measure::record::EndedEarly;
     let mut reasons = Vec::new();
     let count = |outcome| trial.outcomes.of(outcome);
     let planned = trial.due.max(trial.outcomes.total());
@@ -139,7 +138,8 @@ fn broken(plan: &Plan, trial: &TrialRecord) -> Vec<String> {
     match trial.load {
         TrialLoad::Rate(_) => {
             let (completed, due) = (trial.completed_in_sustain, trial.due);
-            if completed.saturating_mul(100) < due.saturating_mul(COMPLETED_PERCENT) {
+            let carried = completed + carried_over(trial);
+            if carried.saturating_mul(100) < due.saturating_mul(COMPLETED_PERCENT) {
                 let share = completed as f64 / due.max(1) as f64 * 100.0;
                 reasons
                     .push(format!("{completed} operations completed in sustain, {share:.1}% of the {due} due in it"));
@@ -161,6 +161,26 @@ fn broken(plan: &Plan, trial: &TrialRecord) -> Vec<String> {
         reasons.push("it ended before its time".to_owned());
     }
     reasons
+}
+
+/// Completions that a steady but slow DUT shifts out of sustain: with service time L and a ramp of
+/// length U, the operations that complete in the first L of sustain were due in the ramp, which held
+/// fewer of them: rate × L² / 2U. A queue that grows is not excused by it: its L grows with it far
+/// more slowly than its arrears.
+fn carried_over(trial: &TrialRecord) -> u64 {
+    let service = trial.latencies.of(Latency::Service);
+    let (ramp, rate) = (trial.ramp_up.as_secs_f64(), trial.load.amount());
+    if service.is_empty() || ramp == 0.0 {
+        return 0;
+    }
+    let typical = (service.value_at_quantile(0.5) as f64 / 1e9).min(ramp);
+    (rate * typical * typical / (2.0 * ramp)) as u64
+}
+
+/// Whether a trial is invalid because the tester itself could not offer its load.
+pub fn is_testers_doing(trial: &TrialRecord) -> bool {
+    let tester = trial.outcomes.of(Outcome::UnsentLate) + trial.outcomes.of(Outcome::LocalError);
+    tester > 0 && !matches!(trial.ended_early, Some(EndedEarly::Interrupted | EndedEarly::DutDied(_)))
 }
 
 /// The text of the first failure of a kind, in brackets, or nothing.

@@ -211,6 +211,7 @@ impl Workload for Http {
         }
         match user.state {
             State::Complete => self.after_response(user, noticed),
+            _ if user.wrong_body && user.status != self.config.plan.status => Step::Fail(Outcome::BadStatus),
             _ if user.wrong_body => Step::Fail(Outcome::BadPayload),
             _ => Step::Need,
         }
