@@ -120,6 +120,7 @@ pub fn run(plan: &Plan, options: &Options, interrupt: &Interrupt) -> Result<Fini
         verdicts: Vec::new(),
         ledgers: Vec::new(),
         last_sample: None,
+        most: None,
         dut_exit: None,
         is_damaged: false,
     };
@@ -143,6 +144,8 @@ struct Run<'a> {
     /// Books of the reflectors after the last trial.
     ledgers: Vec<Ledger>,
     last_sample: Option<Sample>,
+    /// The highest load that may be tried, once it is known.
+    most: Option<limits::Most>,
     dut_exit: Option<String>,
     /// Whether a role has died: no trial after that would be one of the plan.
     is_damaged: bool,
@@ -170,19 +173,22 @@ impl Run<'_> {
         let ceiling = findings.ceiling.map(|at| self.trials[at].achieved_rate());
         let most =
             limits::most(self.plan, &self.testbed.placement().generator, ceiling).map_err(RunError::Infeasible)?;
-        let mut search = search::search(self.plan, most);
+        let mut search = search::search(self.plan, most.as_ref().map(|most| most.load));
+        self.most = most;
         let began = Instant::now();
         while !self.must_stop() {
             let Some(ask) = search.next(began.elapsed()) else { break };
             let record = self.asked(ask)?;
             let passed = self.judge(&record);
-            let decided = passed.is_some();
             let achieved = verdict::achieved(self.plan, &record);
+            let robbed = passed.is_none() && !verdict::is_testers_doing(&record);
             self.keep(record, passed)?;
-            if !decided && !matches!(ask.purpose, Purpose::Fixed) {
-                // An invalid trial says nothing about the load; the answer will say why.
+            if robbed && !matches!(ask.purpose, Purpose::Fixed) {
+                // It says nothing about the load; the answer will say why.
                 break;
             }
+            // A load that the tester itself could not offer counts as failed: the search goes on below
+            // it, and the answer names the generator.
             search.tell(Tell { load: ask.load, passed: passed.unwrap_or(false), achieved });
         }
         findings.found = Some(search.found());
@@ -246,15 +252,12 @@ impl Run<'_> {
         let number = self.trials.len() as u32 + 1;
         self.live.trial(number, purpose, load.amount(), self.plan.load.unit);
         let (engine, slots) = self.engine(load, sustain, services)?;
-        let planned = engine.shape().map(|shape| {
-            let from = engine.phases.ramp_up;
-            shape.until(from + engine.phases.sustain) - shape.until(from)
-        });
+        let planned = engine.planned();
         let mut watch = Watch {
             plan: self.plan,
             number,
             purpose,
-            planned: planned.map_or(0, |planned| planned as u64),
+            planned: planned.unwrap_or(0),
             abortable: !matches!(purpose, Purpose::Fixed | Purpose::Ceiling) && planned.is_some(),
             intended: load.amount(),
             testbed: &mut self.testbed,
@@ -274,8 +277,12 @@ impl Run<'_> {
         self.dut_exit = watch.note_deaths();
         let deaths = watch.reflector_deaths.into_iter();
         record.reflector_deaths = deaths.map(|(role, how)| format!("{}: {how}", role.name())).collect();
-        if record.waited_for_slot > 0 || matches!(load, TrialLoad::Held(_)) {
+        if record.waited_for_slot > 0 {
             record.slots_cut = slots.cut;
+        }
+        if let Some(most) = self.most.as_ref().filter(|most| purpose != Purpose::Ceiling && load.amount() >= most.load)
+        {
+            record.slots_cut = most.by_host.clone().or(record.slots_cut);
         }
         self.collect(&mut record);
         Ok(record)
@@ -350,9 +357,10 @@ impl Run<'_> {
         let now = self.take_ledgers();
         record.ledgers = now
             .iter()
-            .map(|ledger| {
-                let before = self.ledgers.iter().find(|before| before.instance == ledger.instance);
-                before.map_or_else(|| ledger.clone(), |before| ledger.since(before))
+            .filter_map(|ledger| {
+                // Without the books before the trial nobody can say what belongs to it.
+                let before = self.ledgers.iter().find(|before| before.instance == ledger.instance)?;
+                Some(ledger.since(before))
             })
             .collect();
         self.ledgers = now;

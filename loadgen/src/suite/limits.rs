@@ -86,20 +86,41 @@ pub fn sources(plan: &Plan) -> Result<Sources, String> {
     Ok(Sources::new(addresses))
 }
 
+/// The highest load that may be tried.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Most {
+    /// In the unit of the load.
+    pub load: f64,
+    /// What of this host bounds it, if it is not the ceiling of tester and reflectors.
+    pub by_host: Option<String>,
+}
+
 /// The highest load that may be tried: what the ceiling and the ports allow, or for held connections
 /// what descriptors and ports allow. `None` when nothing bounds it.
 ///
 /// # Errors
 /// The arithmetic, when the loads that the plan names need more ports than there are.
-pub fn most(plan: &Plan, cores: &[usize], ceiling: Option<f64>) -> Result<Option<f64>, String> {
+pub fn most(plan: &Plan, cores: &[usize], ceiling: Option<f64>) -> Result<Option<Most>, String> {
     let ports = plan_ports(plan, PortSysctls::read())?;
     Ok(match plan.load.unit {
         Unit::Connections => {
             let workers = cores.len().max(1) as u64;
-            Some(((Descriptors::read().left() / workers * workers).min(ports.tuples)) as f64)
+            let descriptors = Descriptors::read();
+            let by_descriptors = descriptors.left() / workers * workers;
+            let load = by_descriptors.min(ports.tuples);
+            let by_host = if load < by_descriptors {
+                format!("{} local addresses and ports", ports.tuples)
+            } else {
+                format!("descriptors of the generator: {descriptors}")
+            };
+            Some(Most { load: load as f64, by_host: Some(by_host) })
         }
-        Unit::ConnectionsPerSecond => ceiling.map(|ceiling| ceiling.min(ports.rate_max)),
-        Unit::TransactionsPerSecond | Unit::Transactions => ceiling,
+        Unit::ConnectionsPerSecond => ceiling.map(|ceiling| Most {
+            load: ceiling.min(ports.rate_max),
+            by_host: (ports.rate_max < ceiling)
+                .then(|| format!("{} local addresses and ports, each held for {} s", ports.tuples, ports.hold_s)),
+        }),
+        Unit::TransactionsPerSecond | Unit::Transactions => ceiling.map(|load| Most { load, by_host: None }),
     })
 }
 
