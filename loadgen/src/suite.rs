@@ -80,9 +80,6 @@ pub enum RunError {
     /// The workers of the generator cannot be started.
     #[error("the generator's workers cannot be started; see `loadgen doctor`")]
     Engine(#[source] io::Error),
-    /// What `init` says must hold does not.
-    #[error("{0}")]
-    Environment(String),
 }
 
 impl RunError {
@@ -117,7 +114,6 @@ pub fn run(plan: &Plan, options: &Options, interrupt: &Interrupt) -> Result<Fini
         live: Live::new(options.quiet),
         interrupt: interrupt.clone(),
         trials: Vec::new(),
-        verdicts: Vec::new(),
         ledgers: Vec::new(),
         last_sample: None,
         most: None,
@@ -139,8 +135,6 @@ struct Run<'a> {
     live: Live,
     interrupt: Interrupt,
     trials: Vec<TrialRecord>,
-    /// Whether each trial passed.
-    verdicts: Vec<Option<bool>>,
     /// Books of the reflectors after the last trial.
     ledgers: Vec<Ledger>,
     last_sample: Option<Sample>,
@@ -385,7 +379,6 @@ impl Run<'_> {
         self.live.done(&record, passed, &reasons);
         self.folder.trial(&record, passed, &reasons)?;
         self.trials.push(record);
-        self.verdicts.push(passed);
         Ok(())
     }
 
