@@ -7,31 +7,33 @@
 use std::time::Duration;
 
 /// What is granted at most in a row after idle time: this long at the capped rate.
-const BURST_PS: u64 = 20_000_000_000;
+const BURST_PS: u128 = 20_000_000_000;
 /// Slots that a busy queue may catch up on after its thread was held up; more are lost.
-const CATCH_UP_PS: u64 = 1_000_000_000_000;
+const CATCH_UP_PS: u128 = 1_000_000_000_000;
 
 /// A rate cap that grants exactly its rate in the long run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gcra {
-    /// Picoseconds, because a period in whole nanoseconds would be 0.1 % off at 3 M/s.
-    period_ps: u64,
-    tolerance_ps: u64,
+    /// Picoseconds, because a period in whole nanoseconds would be 0.1 % off at 3 M/s; wide, because
+    /// 64 bits of them are over after 213 days of uptime. At most `u64::MAX`, so no sum overflows.
+    period_ps: u128,
+    tolerance_ps: u128,
     /// When the next event is due if events come evenly (I.371: theoretical arrival time).
-    due_ps: u64,
+    due_ps: u128,
 }
 
 impl Gcra {
     pub(crate) fn new(events_per_second: f64) -> Self {
-        let period_ps = ((1e12 / events_per_second).round() as u64).max(1);
+        // The cast saturates: whatever the rate, the period is between 1 ps and 213 days.
+        let period_ps = u128::from(((1e12 / events_per_second).round() as u64).max(1));
         // At least one period: otherwise events that come evenly at the cap would fail by jitter.
         Self { period_ps, tolerance_ps: BURST_PS.max(period_ps), due_ps: 0 }
     }
 
     /// Grants an event at `now_ns` unless it comes too early.
     pub(crate) fn grant(&mut self, now_ns: u64) -> bool {
-        let now_ps = now_ns.saturating_mul(1000);
-        let granted = self.due_ps <= now_ps.saturating_add(self.tolerance_ps);
+        let now_ps = u128::from(now_ns) * 1000;
+        let granted = self.due_ps <= now_ps + self.tolerance_ps;
         if granted {
             self.due_ps = self.due_ps.max(now_ps) + self.period_ps;
         }
@@ -41,8 +43,8 @@ impl Gcra {
     /// Grants the first of a queue that has not been empty since the last grant. Its slots are
     /// counted from each other, not from `now_ns`, so a late wake-up costs the queue nothing.
     pub(crate) fn grant_queued(&mut self, now_ns: u64) -> bool {
-        let now_ps = now_ns.saturating_mul(1000);
-        let granted = self.due_ps <= now_ps.saturating_add(self.tolerance_ps);
+        let now_ps = u128::from(now_ns) * 1000;
+        let granted = self.due_ps <= now_ps + self.tolerance_ps;
         if granted {
             self.due_ps = self.due_ps.max(now_ps.saturating_sub(CATCH_UP_PS)) + self.period_ps;
         }
@@ -51,7 +53,8 @@ impl Gcra {
 
     /// From when on the next event will be granted, in nanoseconds of the same clock.
     pub(crate) fn opens_ns(&self) -> u64 {
-        self.due_ps.saturating_sub(self.tolerance_ps).div_ceil(1000)
+        let opens_ns = self.due_ps.saturating_sub(self.tolerance_ps).div_ceil(1000);
+        u64::try_from(opens_ns).unwrap_or(u64::MAX)
     }
 }
 
@@ -127,6 +130,31 @@ mod tests {
         let opens = gcra.opens_ns();
         assert!(!gcra.grant_queued(opens - 1));
         assert!(gcra.grant_queued(opens));
+    }
+
+    #[test]
+    fn the_rate_holds_however_long_the_host_has_been_up() {
+        let year_ns = 365 * 86_400 * 1000 * MS;
+        for up_ns in [213 * 86_400 * 1000 * MS, year_ns, 100 * year_ns, u64::MAX - 20_000 * MS] {
+            let mut gcra = Gcra::new(1000.0);
+            // Ten thousand are asked for per second, for ten seconds.
+            let granted = (0..100_000).filter(|n| gcra.grant(up_ns + n * MS / 10)).count();
+            assert!((10_000..=10_021).contains(&granted), "{granted} at {up_ns} ns");
+            while gcra.grant_queued(up_ns + 10_000 * MS) {}
+            assert!(gcra.opens_ns() > up_ns + 10_000 * MS);
+        }
+    }
+
+    #[test]
+    fn a_tiny_rate_grants_no_more_than_two_and_then_makes_wait() {
+        for rate in [0.001, 1e-6, 1e-12, f64::MIN_POSITIVE] {
+            for now_ns in [1, 1_000 * MS, u64::MAX] {
+                let mut gcra = Gcra::new(rate);
+                let granted = (0..10).filter(|_| gcra.grant(now_ns) || gcra.grant_queued(now_ns)).count();
+                assert!((1..=2).contains(&granted), "{granted} at {rate}/s and {now_ns} ns");
+                assert!(gcra.opens_ns() > now_ns || now_ns == u64::MAX);
+            }
+        }
     }
 
     #[test]

@@ -153,7 +153,7 @@ impl TryFrom<File> for Config {
             seed: file.seed.unwrap_or(1),
             defaults: defaults(&file)?,
             stall: file.stall.map(stall).transpose()?,
-            rate_cap: file.rate_cap.map(|cap| RateCap { rate: cap.rate, over: cap.over, unit: cap.unit }),
+            rate_cap: file.rate_cap.map(rate_cap).transpose()?,
             connection_cap: file.connection_cap,
             limits: limits(&file.limits)?,
             drain: file.drain.map_or(Duration::from_secs(5), |span| span.0),
@@ -163,6 +163,8 @@ impl TryFrom<File> for Config {
 }
 
 const THREADS_MAX: usize = 1024;
+/// Slowest rate cap, per second: whoever waits for less has mistaken the unit.
+const RATE_MIN: f64 = 0.001;
 
 fn instance(written: Option<String>) -> Result<String, ConfigError> {
     let name = written.unwrap_or_else(|| "reflector".to_owned());
@@ -241,6 +243,15 @@ fn spread<T: Copy>(
         }
     };
     if largest > max { refuse(key, format!("too large; expected at most {max_text}")) } else { Ok(spread) }
+}
+
+fn rate_cap(CapFile { rate, over, unit }: CapFile) -> Result<RateCap, ConfigError> {
+    if rate.as_f64() < RATE_MIN {
+        let seconds = 1.0 / RATE_MIN;
+        let message = format!("{rate} is too slow; expected at least {RATE_MIN}/s, which is one in {seconds} s");
+        return refuse("rate_cap.rate", message);
+    }
+    Ok(RateCap { rate, over, unit })
 }
 
 fn stall(written: StallFile) -> Result<Stall, ConfigError> {

@@ -85,6 +85,7 @@ fn what_cannot_be_run_is_refused_at_its_line_with_what_is_allowed() {
         ),
         ("limits = { head = \"1k\" }", "r.toml:1: limits.head: 1024 bytes; expected 8k to 1M"),
         ("limits = { idle_timeout = \"0s\" }", "r.toml:1: limits.idle_timeout: 0s; expected more than that"),
+        ("rate_cap = { rate = 0.0009 }", "r.toml:1: rate_cap.rate: 0.0009/s is too slow; expected at least 0.001/s"),
         ("rate_cap = { rate = 0 }", "r.toml:1: rate_cap.rate: \"0\" is not a rate"),
     ] {
         let error = refused(line);
