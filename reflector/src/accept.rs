@@ -58,8 +58,12 @@ pub(crate) async fn run(worker: Arc<Worker>, listener: TcpListener, kind: Kind) 
             }
         }
     }
-    // The peers in the queue have connected already; closing the listener would reset them.
-    while turn(&worker, &listener, kind).is_ok() {
+    // The peers in the queue have connected already; closing the listener would reset them. Only as
+    // many as a queue holds: under overload it fills as fast as it is emptied, and never ends.
+    for _ in 0..host::socket::BACKLOG as usize / ACCEPTS_PER_TURN {
+        if turn(&worker, &listener, kind).is_err() {
+            break;
+        }
         tokio::task::yield_now().await;
     }
 }

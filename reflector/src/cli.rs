@@ -1,8 +1,8 @@
 //! The program `reflector`: options to [`File`] to [`Config`], start, wait for the end, last books.
 //!
 //! Prints one line per address on standard output when it serves, and its ledger as JSON when it
-//! ends on SIGTERM or SIGINT. Exit codes: 0 done, 2 wrong usage or configuration, 3 this host cannot
-//! run it.
+//! ends on SIGTERM or SIGINT. A second signal ends it at once, without a ledger. Exit codes: 0 done,
+//! 2 wrong usage or configuration, 3 this host cannot run it, 130 ended by a second signal.
 
 mod control;
 
@@ -15,7 +15,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use wire::document::Document;
 use wire::ledger::Ledger;
 use wire::units::{ByteSize, Percent, Rate, Span};
@@ -203,26 +205,60 @@ fn serve(config: Config, control: Option<SocketAddr>) -> anyhow::Result<ExitCode
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let control = control.map(|address| control::Control::bind(address, &runtime)).transpose()?;
     // Before the first line that says that it serves, so that a signal that follows it is not lost.
-    let mut signals = {
-        let _context = runtime.enter();
-        [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?]
-    };
+    let mut signals = Signals::heed(&runtime)?;
     let reflector = Arc::new(start(config)?);
     announce(&reflector, &kinds, control.as_ref().map(control::Control::address));
     runtime.block_on(async {
-        let [terminate, interrupt] = &mut signals;
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            () = signals.next() => {}
             () = control::run(control, &reflector) => {}
         }
     });
+    // Heeded again before the first runtime ends, which takes the control connections with it.
+    let last = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let signals = Signals::heed(&last)?;
     drop(runtime);
     let Some(reflector) = Arc::into_inner(reflector) else {
         anyhow::bail!("a control connection outlived its runtime");
     };
-    print_ledger(&reflector.stop())?;
-    Ok(ExitCode::SUCCESS)
+    match stop(reflector, &last, signals)? {
+        Some(ledger) => print_ledger(&ledger).map(|()| ExitCode::SUCCESS),
+        None => Ok(ExitCode::from(130)),
+    }
+}
+
+/// Stops within the drain time; `None` if a signal came meanwhile, after which nothing is waited for.
+fn stop(reflector: Reflector, runtime: &Runtime, mut signals: Signals) -> anyhow::Result<Option<Ledger>> {
+    let (done, ledger) = oneshot::channel();
+    // Nobody takes the ledger if a second signal has come.
+    std::thread::Builder::new().name("reflector-stop".into()).spawn(move || drop(done.send(reflector.stop())))?;
+    runtime.block_on(async {
+        tokio::select! {
+            biased;
+            ledger = ledger => Ok(Some(ledger?)),
+            () = signals.next() => Ok(None),
+        }
+    })
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn heed(runtime: &Runtime) -> std::io::Result<Self> {
+        let _context = runtime.enter();
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 fn announce(reflector: &Reflector, kinds: &[Kind], control: Option<SocketAddr>) {

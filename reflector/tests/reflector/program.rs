@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Instant;
 
 use wire::control::{self, Event};
 use wire::ledger::Ledger;
@@ -81,6 +82,25 @@ fn it_says_where_it_serves_and_prints_its_ledger_on_sigterm() {
     host::process::signal(program.child.id(), rustix::process::Signal::TERM).unwrap();
     let (ledger, code) = program.end();
     assert_eq!((code, &*ledger.instance, ledger.opened, ledger.requests), (Some(0), "r7", 2, 1));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let mut program = Program::start(&["--listen", "127.0.0.1:0", "--drain", "60s", "--delay", "50s"]);
+    let http: SocketAddr = program.line().strip_prefix("ready http://").unwrap().parse().unwrap();
+    let mut waiting = Client::connect(http);
+    waiting.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let signal = |signal| host::process::signal(program.child.id(), signal).unwrap();
+    signal(rustix::process::Signal::TERM);
+    // It no longer listens, so it has heeded the first one.
+    let begun = Instant::now();
+    while TcpStream::connect(http).is_ok() {
+        assert!(begun.elapsed() < PATIENCE, "it still listens");
+    }
+    signal(rustix::process::Signal::INT);
+    assert_eq!(program.line(), "", "no ledger");
+    assert_eq!(program.child.wait().unwrap().code(), Some(130));
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
 }
 
 #[test]
