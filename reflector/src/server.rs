@@ -75,7 +75,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config) -> Self {
         Self {
             policy: Policy::new(config.defaults, config.seed),
             cap: config.rate_cap.map(Cap::new),

@@ -117,13 +117,15 @@ impl Connection {
                 Parsed::Partial => break self.keep_partial(&input[at..filled], at == 0, socket),
                 Parsed::Refused(refusal) => break self.refuse(socket, &refusal),
                 Parsed::Complete(head) => {
+                    // Here and not after the answer, which may block: the time of the next head
+                    // begins with its own first byte.
+                    self.head_since_ns = None;
                     let Some(step) = self.answer(worker, socket, &head, scratch) else {
                         break Next::Whole(input[at..filled].to_vec());
                     };
                     at += head.len;
-                    match step {
-                        Next::Read => self.head_since_ns = None,
-                        other => break other,
+                    if !matches!(step, Next::Read) {
+                        break step;
                     }
                 }
             }
@@ -285,4 +287,48 @@ impl After {
 
 fn is_retry(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::server::{EarlyReads, Shared};
+
+    /// A connection and both ends of its stream; the sending buffer holds less than one large answer.
+    fn connection() -> (Connection, Socket, TcpStream) {
+        let address: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let listener = TcpListener::bind(address).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, peer) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        socket2::SockRef::from(&client).set_recv_buffer_size(1).unwrap();
+        socket2::SockRef::from(&stream).set_send_buffer_size(1).unwrap();
+        let shared = Arc::new(Shared::new(Config::new("r1", address)));
+        let books = Arc::clone(&shared.library.threads[0]);
+        let page = books.enter(&shared.library.gate, 1).unwrap();
+        let worker = Arc::new(Worker { shared, books, early: EarlyReads::default() });
+        (Connection::again(worker, page, peer, 0), Socket::Fresh(stream), client)
+    }
+
+    #[test]
+    fn the_time_of_a_head_is_over_when_it_is_complete_even_if_its_answer_blocks() {
+        let (mut connection, socket, mut client) = connection();
+        client.write_all(b"GET /?s=64k HTTP/1.1\r\nHo").unwrap();
+        assert!(matches!(connection.turn(&socket), Next::Read));
+        assert!(connection.head_since_ns.is_some());
+        client.write_all(b"st: a\r\n\r\n").unwrap();
+        let Next::Write(mut unsent) = connection.turn(&socket) else { panic!("64 KiB went into a tiny buffer") };
+        assert_eq!(connection.head_since_ns, None);
+        client.set_nonblocking(true).unwrap();
+        let mut bytes = vec![0; 4096];
+        while !connection.push(&socket, &mut unsent).unwrap() {
+            let _ = client.read(&mut bytes);
+        }
+        assert!(matches!(unsent.sent(&connection), Next::Read));
+        assert_eq!(connection.head_since_ns, None, "an idle connection would be refused as too slow a head");
+    }
 }
