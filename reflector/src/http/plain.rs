@@ -181,7 +181,9 @@ impl Connection {
         self.books.request(head.check, self.active_ns);
         if cap.is_some_and(|cap| !matches!(cap.admit(self.active_ns), Admission::Now)) {
             let refusal = Refusal::new(503, "the rate cap is reached");
-            return Some(self.send_text(socket, &refusal, if head.keep_alive { Then::Keep } else { Then::Close }));
+            let keep = head.keep_alive && !shared.is_stopping();
+            let then = if keep { Then::Keep } else { Then::Close };
+            return Some(self.send_text(socket, &refusal, then, connection_option(keep, head), head.is_head));
         }
         let number = if !head.check && shared.policy.needs_number(&asked) { shared.draw_number() } else { 0 };
         let behaviour = shared.policy.decide(&asked, number, head.check);
@@ -190,11 +192,7 @@ impl Connection {
             status: behaviour.status,
             length: behaviour.size,
             no_cache: behaviour.no_cache,
-            connection: match (keep, head.is_http_11) {
-                (true, true) => None,
-                (true, false) => Some("keep-alive"),
-                (false, _) => Some("close"),
-            },
+            connection: connection_option(keep, head),
         };
         let bodiless = head.is_head || answer::is_bodiless(behaviour.status);
         let length = if bodiless { 0 } else { behaviour.size as usize };
@@ -234,20 +232,24 @@ impl Connection {
     pub(super) fn refuse(&mut self, socket: &Socket, refusal: &Refusal) -> Next {
         self.books.bad_request();
         self.requests += 1;
-        self.send_text(socket, refusal, Then::Linger)
+        self.send_text(socket, refusal, Then::Linger, Some("close"), false)
     }
 
-    fn send_text(&self, socket: &Socket, refusal: &Refusal, then: Then) -> Next {
+    fn send_text(
+        &self,
+        socket: &Socket,
+        refusal: &Refusal,
+        then: Then,
+        connection: Option<&'static str>,
+        head_only: bool,
+    ) -> Next {
         let text = format!("{}\n", refusal.reason);
-        let framing = Framing {
-            status: refusal.status,
-            length: text.len() as u64,
-            no_cache: false,
-            connection: if matches!(then, Then::Keep) { None } else { Some("close") },
-        };
+        let framing = Framing { status: refusal.status, length: text.len() as u64, no_cache: false, connection };
         let mut out = Vec::new();
         answer::push_head(&mut out, framing, self.label(&self.worker), &host::clock::http_date());
-        out.extend_from_slice(text.as_bytes());
+        if !head_only {
+            out.extend_from_slice(text.as_bytes());
+        }
         self.send(socket, &out, &[], After { status: refusal.status, check: false, then })
     }
 
@@ -282,6 +284,15 @@ impl After {
             Then::Close => Next::End(End::ClosedByReflector),
             Then::Linger => Next::Linger,
         }
+    }
+}
+
+/// What `Connection` has to say, by the rule of the request's version.
+fn connection_option(keep: bool, head: &Head<'_>) -> Option<&'static str> {
+    match (keep, head.is_http_11) {
+        (true, true) => None,
+        (true, false) => Some("keep-alive"),
+        (false, _) => Some("close"),
     }
 }
 

@@ -77,6 +77,29 @@ fn a_refusing_cap_answers_requests_that_come_too_fast_with_503() {
     assert_eq!(ledger.requests, 20);
 }
 
+#[test]
+fn a_503_of_the_cap_has_no_body_for_head_and_says_whether_the_connection_is_kept() {
+    // Two are granted at once; the third comes long before its time.
+    let reflector = start(capped(0.01, Over::Refuse, CapUnit::Requests));
+    for target in ["/", "/?t=0", "/?t=1"] {
+        let mut client = Client::to(&reflector);
+        if target == "/" {
+            assert_eq!((client.get(target).status(), client.get(target).status()), (200, 200));
+        }
+        client.send(&format!("HEAD {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert!(client.head().starts_with("HTTP/1.1 503"), "{target}");
+        // Where a body was sent, the next head would begin with its text.
+        client.send(&format!("GET {target} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
+        let kept = client.answer();
+        assert_eq!((kept.status(), kept.text()), (503, "the rate cap is reached\n"), "{target}");
+        assert_eq!(kept.header("connection"), Some("keep-alive"), "{target}");
+        client.send(&format!("GET {target} HTTP/1.0\r\n\r\n"));
+        let last = client.answer();
+        assert_eq!(last.status(), 503, "{target}");
+        assert!(client.is_closed(), "{target}");
+    }
+}
+
 /// Serves a backlog through a queueing cap; the time from the first request to the last answer.
 fn drain_backlog(unit: CapUnit, target: &str) -> Duration {
     const BACKLOG: usize = 400;
