@@ -75,10 +75,7 @@ async fn drive(mut connection: Connection, stream: TcpStream, ticket: Option<Tic
         next = match next {
             Next::Read => connection.read(&socket, stream, &mut watch).await,
             Next::Write(unsent) => connection.write(&socket, stream, &mut watch, unsent).await,
-            Next::Linger => {
-                linger(stream, &mut connection.books).await;
-                Next::End(End::ClosedByReflector)
-            }
+            Next::Linger => Next::End(linger(stream, &mut connection.books).await),
             Next::Whole(replay) => {
                 drop(watch);
                 let Ok(stream) = socket.register() else { return };
@@ -177,27 +174,31 @@ fn after(since_ns: u64, wait: Duration) -> u64 {
 
 /// Says that nothing more comes and takes what the peer still sends, within bounds: closing with
 /// unread bytes would reset the connection and could destroy the answer on its way (RFC 9112, 9.6).
-async fn linger(stream: &TcpStream, books: &mut ConnectionBooks) {
+/// Who has not finished by then is to be reset; how the connection ends is returned, not booked.
+async fn linger(stream: &TcpStream, books: &mut ConnectionBooks) -> End {
     const PATIENCE: Duration = Duration::from_secs(1);
     const BYTES_MAX: usize = 1 << 20;
     if socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write).is_err() {
-        return;
+        return End::ResetByPeer;
     }
     let discard = async {
         let mut left = BYTES_MAX;
-        while left > 0 && stream.readable().await.is_ok() {
+        while left > 0 {
+            if stream.readable().await.is_err() {
+                return End::ResetByPeer;
+            }
             let mut bytes = [0; 4096];
             match socket::read(stream, &mut bytes) {
-                Ok(0) => break,
+                Ok(0) => return End::ClosedByReflector,
                 Ok(read) => {
                     books.bytes_in(read);
                     left = left.saturating_sub(read);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => break,
+                Err(_) => return End::ResetByPeer,
             }
         }
+        End::ResetByReflector
     };
-    // Whoever has not finished by then is reset.
-    let _ = tokio::time::timeout(PATIENCE, discard).await;
+    tokio::time::timeout(PATIENCE, discard).await.unwrap_or(End::ResetByReflector)
 }

@@ -181,10 +181,15 @@ async fn finish(worker: Arc<Worker>, peer: SocketAddr, session: Session, ended: 
     if let Some(refusal) = refusal {
         return refuse(Connection::again(worker, books, peer, requests), stream, &refusal).await;
     }
+    let mut end = End::ClosedByReflector;
     if linger || matches!(&ended, Ended::Done(Err(error)) if error.is_parse()) {
-        super::linger(&stream, &mut books).await;
+        end = super::linger(&stream, &mut books).await;
     }
-    books.end(End::ClosedByReflector);
+    if end == End::ResetByReflector {
+        // Refused only when the peer has reset the connection already.
+        let _ = host::socket::reset_on_close(&stream);
+    }
+    books.end(end);
     // The books before the socket, as on the fast path.
     drop(books);
     drop(stream);
@@ -193,11 +198,12 @@ async fn finish(worker: Arc<Worker>, peer: SocketAddr, session: Session, ended: 
 /// Refuses a request with its reason, as the fast path does, and closes.
 async fn refuse(mut connection: Connection, stream: TcpStream, refusal: &Refusal) {
     let socket = Socket::Registered(stream);
-    let next = connection.refuse(&socket, refusal);
-    if let (Next::Linger, Socket::Registered(stream)) = (&next, &socket) {
-        super::linger(stream, &mut connection.books).await;
-    }
-    connection.finish(&socket, if let Next::End(end) = next { end } else { End::ClosedByReflector });
+    let end = match (connection.refuse(&socket, refusal), &socket) {
+        (Next::Linger, Socket::Registered(stream)) => super::linger(stream, &mut connection.books).await,
+        (Next::End(end), _) => end,
+        _ => End::ClosedByReflector,
+    };
+    connection.finish(&socket, end);
 }
 
 /// Waits, within bounds, until the peer's kernel has what was sent: a reset throws away the rest.

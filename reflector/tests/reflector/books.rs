@@ -1,5 +1,6 @@
 //! The ledger, to the connection, request and byte.
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use reflector::config::{Checks, Config};
@@ -115,4 +116,30 @@ fn stop_without_connections_is_quick() {
     let begun = Instant::now();
     reflector.stop();
     assert!(begun.elapsed() < PATIENCE);
+}
+
+#[test]
+fn a_refused_peer_that_does_not_finish_is_reset_and_booked_so() {
+    let reflector = start(config());
+    for first in ["", "GET /?t=1 HTTP/1.1\r\nHost: a\r\n\r\n"] {
+        let mut polite = Client::to(&reflector);
+        let mut endless = Client::to(&reflector);
+        for client in [&mut polite, &mut endless] {
+            if !first.is_empty() {
+                client.send(first);
+                assert_eq!(client.answer().status(), 200);
+            }
+            client.send("GARBAGE\r\n\r\n");
+            assert_eq!(client.answer().status(), 400);
+            assert!(client.is_closed());
+        }
+        drop(polite);
+        let begun = Instant::now();
+        // More than it takes: only a reset can end this.
+        while endless.stream.write_all(&[b'x'; 65_536]).is_ok() {
+            assert!(begun.elapsed() < PATIENCE, "it takes whatever comes");
+        }
+    }
+    let ledger = closed(&reflector);
+    assert_eq!((ledger.closed_by_reflector, ledger.reset_by_reflector, ledger.reset_by_peer), (2, 2, 0));
 }
