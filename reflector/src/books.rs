@@ -10,7 +10,10 @@
 mod history;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 use wire::ledger::{Ledger, LedgerSecond};
 
@@ -48,17 +51,28 @@ impl Gate {
 
     /// The number of the connection that comes in, from 1; `None` when as many as allowed are open.
     fn enter(&self) -> Option<u64> {
-        let open = self.open.fetch_add(1, Relaxed) + 1;
-        if open > self.cap {
-            self.open.fetch_sub(1, Relaxed);
-            return None;
-        }
-        self.peak.fetch_max(open, Relaxed);
+        // Not added and taken back: what is refused would for a moment take the place of another.
+        let below_cap = |open| (open < self.cap).then_some(open + 1);
+        let before = self.open.fetch_update(Relaxed, Relaxed, below_cap).ok()?;
+        self.peak.fetch_max(before + 1, Relaxed);
         Some(self.last.fetch_add(1, Relaxed) + 1)
     }
 
+    /// What its thread has booked until now is seen by whoever sees in `open` that it has left.
     fn leave(&self) {
-        self.open.fetch_sub(1, Relaxed);
+        self.open.fetch_sub(1, Release);
+    }
+
+    /// How many are open and were at most; `reset` starts the peak again.
+    fn look(&self, reset: bool) -> (u64, u64) {
+        let open = self.open.load(Acquire);
+        if !reset {
+            return (open, self.peak.load(Relaxed).max(open));
+        }
+        let peak = self.peak.swap(open, Relaxed).max(open);
+        // Who came in between may have raised the peak that was taken away.
+        self.peak.fetch_max(self.open.load(Relaxed), Relaxed);
+        (open, peak)
     }
 }
 
@@ -235,11 +249,8 @@ impl Library {
     pub(crate) fn merge(&self, now_ns: u64, reset_peak: bool, closing: bool) -> Ledger {
         let sum = |count: &dyn Fn(&Books) -> u64| self.threads.iter().map(|books| count(books)).sum::<u64>();
         let end = |end: End| sum(&|b| b.ends[end as usize].value());
-        let open_now = self.gate.open.load(Relaxed);
-        let open_peak = self.gate.peak.load(Relaxed).max(open_now);
-        if reset_peak {
-            self.gate.peak.store(open_now, Relaxed);
-        }
+        // Before the counters: with nothing open they are exact.
+        let (open_now, open_peak) = self.gate.look(reset_peak);
         Ledger {
             instance: self.instance.clone(),
             opened: sum(&|b| b.opened.value()),
