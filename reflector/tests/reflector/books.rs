@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use reflector::config::{Checks, Config};
+use reflector::config::{Checks, Config, Limits};
 
 use crate::support::*;
 
@@ -142,4 +142,16 @@ fn a_refused_peer_that_does_not_finish_is_reset_and_booked_so() {
     }
     let ledger = closed(&reflector);
     assert_eq!((ledger.closed_by_reflector, ledger.reset_by_reflector, ledger.reset_by_peer), (2, 2, 0));
+}
+
+#[test]
+fn no_interim_response_is_booked_for_a_body_that_is_refused_unread() {
+    let limits = Limits { body_bytes: 10, ..Limits::default() };
+    let reflector = start(Config { limits, ..config() });
+    let mut client = Client::to(&reflector);
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(client.answer().status(), 413);
+    assert!(client.is_closed());
+    drop(client);
+    assert_eq!(closed(&reflector).responses_by_class, [0, 0, 0, 1, 0]);
 }

@@ -97,9 +97,14 @@ fn know(worker: &Worker, request: &Request<Incoming>) -> Known {
 async fn read_body(worker: &Worker, session: &Shared, request: Request<Incoming>) -> Result<(), Refusal> {
     let limits = &worker.shared.config.limits;
     let too_large = || Refusal::new(413, format!("the request's body has more than {} bytes", limits.body_bytes));
-    let mut body = request.into_body_and_expectation(session);
+    let expects = expects_interim(&request);
+    let mut body = request.into_body();
     if body.size_hint().exact().is_some_and(|length| length > limits.body_bytes) {
         return Err(too_large());
+    }
+    if expects {
+        // The first read below makes hyper send it.
+        lock(session).books.interim();
     }
     let read = async {
         let mut total = 0_u64;
@@ -120,21 +125,12 @@ async fn read_body(worker: &Worker, session: &Shared, request: Request<Incoming>
     tokio::time::timeout(limits.body_timeout, read).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
 }
 
-/// Takes the body out and books the interim response that reading it makes hyper send.
-trait Expecting {
-    fn into_body_and_expectation(self, session: &Shared) -> Incoming;
-}
-
-impl Expecting for Request<Incoming> {
-    fn into_body_and_expectation(self, session: &Shared) -> Incoming {
-        let expects = self.headers().get(header::EXPECT).is_some_and(|value| {
-            value.as_bytes().eq_ignore_ascii_case(b"100-continue") && self.version() == Version::HTTP_11
-        });
-        if expects && !self.body().is_end_stream() {
-            lock(session).books.interim();
-        }
-        self.into_body()
-    }
+/// Whether reading the body makes hyper send an interim response.
+fn expects_interim(request: &Request<Incoming>) -> bool {
+    let asks = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    request.version() == Version::HTTP_11
+        && request.headers().get(header::EXPECT).is_some_and(asks)
+        && !request.body().is_end_stream()
 }
 
 async fn answer(worker: &Worker, session: &Shared, known: &Known) -> Response<ReplyBody> {
