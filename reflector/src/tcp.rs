@@ -8,6 +8,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::accept::Arrival;
@@ -40,21 +41,54 @@ struct Echo {
 
 impl Echo {
     async fn run(mut self, stream: TcpStream, ticket: Option<Ticket>) {
-        if let Some(ticket) = ticket {
-            // The dispatcher outlives every ticket, so this is the connection's turn.
-            let _ = ticket.await;
-        }
         let mut watch = Watch::new(&self.worker.shared);
         let socket = Socket::Registered(stream);
         let Socket::Registered(stream) = &socket else { return };
-        let end = loop {
-            if let Err(end) = self.turn(&socket, stream, &mut watch).await {
-                break end;
-            }
+        let mut waited = Ok(());
+        if let Some(ticket) = ticket {
+            waited = self.wait_turn(stream, ticket).await;
+        }
+        let end = match waited {
+            Err(end) => end,
+            Ok(()) => loop {
+                if let Err(end) = self.turn(&socket, stream, &mut watch).await {
+                    break end;
+                }
+            },
         };
+        if end == End::ResetByReflector {
+            socket.reset_on_close();
+        }
         self.books.end(end);
         // The books before the socket, as for HTTP.
         drop(self);
+    }
+
+    /// Waits for this connection's turn at the rate cap. A peer that leaves without a word gives its
+    /// place up; one that has sent something is owed its echo, even after a half-close, and its bytes
+    /// stay with the kernel until then.
+    async fn wait_turn(&mut self, stream: &TcpStream, mut ticket: Ticket) -> Result<(), End> {
+        let stopped = self.worker.shared.stopped();
+        tokio::pin!(stopped);
+        let mut spoke = false;
+        let mut byte = [0];
+        loop {
+            tokio::select! {
+                biased;
+                // The dispatcher outlives every ticket, so this is the connection's turn.
+                _ = &mut ticket => break,
+                // Closing with unread bytes would be a reset anyway.
+                () = &mut stopped => return Err(if spoke { End::ResetByReflector } else { End::ClosedByReflector }),
+                peeked = stream.peek(&mut byte), if !spoke => match peeked {
+                    Ok(0) => return Err(End::ClosedByPeer),
+                    Ok(_) => spoke = true,
+                    Err(_) => return Err(End::ResetByPeer),
+                },
+                _ = stream.ready(Interest::ERROR), if spoke => return Err(End::ResetByPeer),
+            }
+        }
+        self.active_ns = host::clock::monotonic_ns();
+        Ok(())
     }
 
     /// Reads once and sends it back; the error says how the connection ended.

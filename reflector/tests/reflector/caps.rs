@@ -157,3 +157,32 @@ fn who_leaves_the_queue_gives_the_place_up() {
         assert!(begun.elapsed() < Duration::from_secs(2), "{unit:?}: {:?}", begun.elapsed());
     }
 }
+
+#[test]
+fn a_plain_tcp_peer_in_the_queue_may_leave_or_half_close_and_does_not_hold_up_the_end() {
+    let listeners = vec![tcp()];
+    let reflector = start(Config { listeners, drain: PATIENCE, ..capped(5.0, Over::Queue, CapUnit::Connections) });
+    // Twenty seconds' worth, of which all leave: by a close, by a reset after a word.
+    for n in 0..100 {
+        let mut client = Client::to(&reflector);
+        if n % 2 == 1 {
+            client.send("x");
+            client.reset();
+        }
+    }
+    settle(&reflector, |ledger| ledger.open_now == 0);
+    let begun = Instant::now();
+    let mut half_closed = Client::to(&reflector);
+    half_closed.send("hello");
+    half_closed.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut echo = Vec::new();
+    half_closed.stream.read_to_end(&mut echo).unwrap();
+    assert_eq!(echo, b"hello");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let waiting: Vec<Client> = (0..50).map(|_| Client::to(&reflector)).collect();
+    settle(&reflector, |ledger| ledger.open_now == 50);
+    let begun = Instant::now();
+    assert_eq!(reflector.stop().open_now, 0);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    drop(waiting);
+}
