@@ -22,6 +22,12 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// Pause after `accept` failed for want of descriptors or memory; the queue keeps the connections.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(10);
 
+/// Between two lines about the same want.
+const EXHAUSTED_SILENCE_NS: u64 = 1_000_000_000;
+
+/// A listener whose readiness the thread's event loop watches.
+pub(crate) type Watched = tokio::net::TcpStream;
+
 /// A connection that came in.
 pub(crate) struct Arrival {
     pub(crate) stream: TcpStream,
@@ -33,11 +39,8 @@ pub(crate) struct Arrival {
 }
 
 /// Accepts until the reflector stops, and then once more all that is in the queue.
-pub(crate) async fn run(worker: Arc<Worker>, listener: TcpListener, kind: Kind) {
-    let listener = match watch(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!("cannot watch a listener: {error}"),
-    };
+pub(crate) async fn run(worker: Arc<Worker>, listener: Watched, kind: Kind) {
+    let mut silent_until_ns = 0;
     let stopped = worker.shared.stopped();
     tokio::pin!(stopped);
     loop {
@@ -53,7 +56,11 @@ pub(crate) async fn run(worker: Arc<Worker>, listener: TcpListener, kind: Kind) 
             Ok(()) => tokio::task::yield_now().await,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
-                tracing::warn!("cannot accept: {error}");
+                let now_ns = host::clock::monotonic_ns();
+                if now_ns >= silent_until_ns {
+                    silent_until_ns = now_ns + EXHAUSTED_SILENCE_NS;
+                    tracing::warn!("cannot accept: {error}; it is tried again, and said once per second");
+                }
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }
         }
@@ -72,8 +79,8 @@ pub(crate) async fn run(worker: Arc<Worker>, listener: TcpListener, kind: Kind) 
 ///
 /// Not as tokio's own listener, which accepts one connection per call and registers each: here only
 /// the readiness is wanted, and tokio's stream is the safe type that gives it for any socket.
-fn watch(listener: TcpListener) -> io::Result<tokio::net::TcpStream> {
-    tokio::net::TcpStream::from_std(OwnedFd::from(listener).into())
+pub(crate) fn watch(listener: TcpListener) -> io::Result<Watched> {
+    Watched::from_std(OwnedFd::from(listener).into())
 }
 
 /// Takes up to [`ACCEPTS_PER_TURN`] connections; the error is the kernel's, `WouldBlock` included.

@@ -266,7 +266,10 @@ pub fn start(config: Config) -> Result<Reflector, StartError> {
     }
     drop(ready);
     // Ends when every thread has reported, also if one died: then its sender is gone.
-    reflector.warnings = started.into_iter().flatten().collect();
+    for (index, report) in started {
+        let warning = report.map_err(|source| StartError::Thread { thread: index + 1, threads, source })?;
+        reflector.warnings.extend(warning);
+    }
     Ok(reflector)
 }
 
@@ -295,12 +298,15 @@ fn bind(config: &Config) -> Result<(Vec<SocketAddr>, Bound), StartError> {
     Ok((addresses, bound))
 }
 
+/// Number of a thread from 0, and its warning or why it cannot serve.
+type Report = (usize, io::Result<Option<String>>);
+
 fn run_thread(
     index: usize,
     runtime: &Runtime,
     worker: &Arc<Worker>,
     listeners: Vec<(TcpListener, Kind)>,
-    ready: mpsc::SyncSender<Option<String>>,
+    ready: mpsc::SyncSender<Report>,
 ) {
     let cores = &worker.shared.config.cores;
     let warning = (!cores.is_empty()).then(|| cores[index % cores.len()]).and_then(|core| {
@@ -308,10 +314,16 @@ fn run_thread(
         let allowed = host::cpu::allowed_cores();
         Some(format!("thread {index} runs unpinned: core {core} was refused ({refused}); allowed are {allowed:?}"))
     });
-    // The starter waits for as many reports as there are threads; it cannot be gone.
-    let _ = ready.send(warning);
-    drop(ready);
     runtime.block_on(async {
+        let watched = listeners.into_iter().map(|(listener, kind)| Ok((accept::watch(listener)?, kind)));
+        let watched = watched.collect::<io::Result<Vec<_>>>();
+        let (listeners, report) = match watched {
+            Ok(listeners) => (listeners, Ok(warning)),
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        // The starter is gone only if another thread has failed; then it has told this one to stop.
+        let _ = ready.send((index, report));
+        drop(ready);
         if index == 0 && worker.shared.cap.is_some() {
             let shared = Arc::clone(&worker.shared);
             tokio::spawn(async move {
