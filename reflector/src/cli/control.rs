@@ -1,7 +1,7 @@
 //! The control address of a remote reflector: lines of [`wire::control`] over TCP.
 //!
-//! Each client gets [`Event::Ready`] first. Lines, clients and idle time are bounded; a client that
-//! breaks a bound is cut off, the reflector goes on. There is no authentication: bind it to loopback
+//! Each client gets [`Event::Ready`] first. Lines, clients and the time without a whole line (10 min)
+//! are bounded; a client that breaks a bound is cut off, the reflector goes on. There is no authentication: bind it to loopback
 //! or to a network that only the tester reaches.
 
 use std::net::SocketAddr;
@@ -18,6 +18,9 @@ use wire::control::{Command, Event, LINE_MAX};
 use crate::Reflector;
 
 const CLIENTS_MAX: usize = 64;
+/// A client that sends no whole line for so long is cut off: 64 forgotten ones would lock all others
+/// out. The generator asks about once per second.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 /// A client that takes no answer for so long is cut off.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -61,7 +64,7 @@ pub(super) async fn run(control: Option<Control>, reflector: &Arc<Reflector>) {
             };
             let (reflector, stop) = (Arc::clone(reflector), Arc::clone(&stop));
             tokio::spawn(async move {
-                if let Err(error) = attend(stream, &reflector, &stop).await {
+                if let Err(error) = attend(stream, &reflector, &stop, IDLE_TIMEOUT).await {
                     tracing::warn!("control client {peer} cut off: {error:#}");
                 }
                 drop(place);
@@ -74,7 +77,7 @@ pub(super) async fn run(control: Option<Control>, reflector: &Arc<Reflector>) {
     }
 }
 
-async fn attend(mut stream: TcpStream, reflector: &Reflector, stop: &Notify) -> anyhow::Result<()> {
+async fn attend(mut stream: TcpStream, reflector: &Reflector, stop: &Notify, idle: Duration) -> anyhow::Result<()> {
     let (reader, mut writer) = stream.split();
     let mut reader = BufReader::new(reader);
     let ready = Event::Ready {
@@ -86,7 +89,9 @@ async fn attend(mut stream: TcpStream, reflector: &Reflector, stop: &Notify) -> 
     let mut line = Vec::new();
     loop {
         line.clear();
-        let read = (&mut reader).take(LINE_MAX as u64 + 1).read_until(b'\n', &mut line).await?;
+        let mut bounded = (&mut reader).take(LINE_MAX as u64 + 1);
+        let read = tokio::time::timeout(idle, bounded.read_until(b'\n', &mut line));
+        let read = read.await.with_context(|| format!("it sent no line for {idle:?}"))??;
         if read == 0 {
             return Ok(());
         }
@@ -116,4 +121,27 @@ async fn send(writer: &mut (impl AsyncWriteExt + Unpin), event: &Event) -> anyho
     line.push(b'\n');
     tokio::time::timeout(WRITE_TIMEOUT, writer.write_all(&line)).await.context("it takes no answer")??;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn a_client_that_sends_no_whole_line_is_cut_off() {
+        let address: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let reflector = crate::start(Config::new("r1", address)).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let control = Control::bind(address, &runtime).unwrap();
+        for said in ["", "{"] {
+            let error = runtime.block_on(async {
+                let mut client = TcpStream::connect(control.address()).await.unwrap();
+                client.write_all(said.as_bytes()).await.unwrap();
+                let (stream, _) = control.listener.accept().await.unwrap();
+                attend(stream, &reflector, &Notify::new(), Duration::from_millis(50)).await.unwrap_err()
+            });
+            assert_eq!(error.to_string(), "it sent no line for 50ms", "{said:?}");
+        }
+    }
 }
