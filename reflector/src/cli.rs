@@ -35,7 +35,7 @@ struct Options {
     /// Configuration file (TOML); the options below override it
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address to listen on: 127.0.0.1:8080, [::1]:8080, tcp://127.0.0.1:9000 for plain TCP; port 0 takes a free one
+    /// Address to listen on: `127.0.0.1:8080`, `[::1]:8080`, `tcp://127.0.0.1:9000` for plain TCP; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", value_parser = listener)]
     listen: Vec<ListenerFile>,
     /// Name in answers and in the ledger
