@@ -2,7 +2,7 @@
 //! stalls, resets, requests that wait for a rate cap.
 //!
 //! hyper drives; [`io::Tap`] under it counts bytes and notes who closes, [`reply`] above it decides
-//! what is answered. Both write into one [`Session`], from which this file takes the deadlines.
+//! what is answered. Both write into one [`State`], from which this file takes the deadlines.
 
 mod body;
 mod io;
@@ -42,7 +42,7 @@ enum Phase {
 
 /// What hyper's two neighbours and this file share of one connection. They run on one thread; the
 /// lock is never contended and only satisfies the compiler.
-struct Session {
+struct State {
     books: ConnectionBooks,
     requests: u64,
     phase: Phase,
@@ -58,13 +58,13 @@ struct Session {
     mute: bool,
 }
 
-type Shared = Arc<Mutex<Session>>;
+type Shared = Arc<Mutex<State>>;
 
-fn lock(session: &Shared) -> MutexGuard<'_, Session> {
-    session.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(state: &Shared) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Session {
+impl State {
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         self.since_ns = host::clock::monotonic_ns();
@@ -91,7 +91,7 @@ enum Ended {
 /// Serves a connection to its end, beginning with `replay`.
 pub(super) async fn serve(connection: Connection, stream: TcpStream, replay: Vec<u8>) {
     let Connection { worker, books, peer, requests, .. } = connection;
-    let session = Arc::new(Mutex::new(Session {
+    let state = Arc::new(Mutex::new(State {
         books,
         requests,
         phase: Phase::Head,
@@ -101,20 +101,20 @@ pub(super) async fn serve(connection: Connection, stream: TcpStream, replay: Vec
         linger: false,
         mute: false,
     }));
-    let tap = Tap::new(stream, replay, Arc::clone(&session));
-    let (ended, stream) = run(&worker, peer, &session, tap).await;
-    let Some(session) = Arc::into_inner(session) else {
+    let tap = Tap::new(stream, replay, Arc::clone(&state));
+    let (ended, stream) = run(&worker, peer, &state, tap).await;
+    let Some(state) = Arc::into_inner(state) else {
         // Only hyper and its neighbours had handles, and they are gone.
-        return debug_assert!(false, "a session outlived its connection");
+        return debug_assert!(false, "the state outlived its connection");
     };
-    let session = session.into_inner().unwrap_or_else(PoisonError::into_inner);
-    finish(worker, peer, session, ended, stream).await;
+    let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    finish(worker, peer, state, ended, stream).await;
 }
 
-async fn run(worker: &Arc<Worker>, peer: SocketAddr, session: &Shared, tap: Tap) -> (Ended, TcpStream) {
+async fn run(worker: &Arc<Worker>, peer: SocketAddr, state: &Shared, tap: Tap) -> (Ended, TcpStream) {
     let config = &worker.shared.config;
     let service = service_fn(|request| {
-        let reply = reply::reply(Arc::clone(worker), peer, Arc::clone(session), request);
+        let reply = reply::reply(Arc::clone(worker), peer, Arc::clone(state), request);
         Box::pin(async { Ok::<_, std::convert::Infallible>(reply.await) })
     });
     let mut builder = http1::Builder::new();
@@ -136,8 +136,8 @@ async fn run(worker: &Arc<Worker>, peer: SocketAddr, session: &Shared, tap: Tap)
                 return Poll::Ready(Ended::Done(result));
             }
             let (phase, deadline_ns) = {
-                let session = lock(session);
-                (session.phase, session.deadline_ns(&config.limits))
+                let state = lock(state);
+                (state.phase, state.deadline_ns(&config.limits))
             };
             match watch.poll(cx, deadline_ns, !told) {
                 Poll::Pending => return Poll::Pending,
@@ -153,8 +153,8 @@ async fn run(worker: &Arc<Worker>, peer: SocketAddr, session: &Shared, tap: Tap)
     (ended, connection.into_parts().io.into_stream())
 }
 
-async fn finish(worker: Arc<Worker>, peer: SocketAddr, session: Session, ended: Ended, stream: TcpStream) {
-    let Session { mut books, requests, reset, linger, mute, .. } = session;
+async fn finish(worker: Arc<Worker>, peer: SocketAddr, state: State, ended: Ended, stream: TcpStream) {
+    let State { mut books, requests, reset, linger, mute, .. } = state;
     if reset {
         books.end(End::ResetByReflector);
         delivered(&stream).await;

@@ -41,7 +41,7 @@ pub(super) struct ReplyBody {
     length: u64,
     position: u64,
     stalling: Option<Pin<Box<Sleep>>>,
-    session: Shared,
+    state: Shared,
     status: u16,
     check: bool,
 }
@@ -51,10 +51,10 @@ impl ReplyBody {
         source: Source,
         length: u64,
         course: Course,
-        session: Shared,
+        state: Shared,
         (status, check): (u16, bool),
     ) -> Self {
-        Self { source, course, length, position: 0, stalling: None, session, status, check }
+        Self { source, course, length, position: 0, stalling: None, state, status, check }
     }
 
     fn has_ended(&self) -> bool {
@@ -74,12 +74,12 @@ impl ReplyBody {
             return Poll::Ready(());
         }
         if self.stalling.is_none() {
-            lock(&self.session).enter(Phase::Working);
+            lock(&self.state).enter(Phase::Working);
         }
         let stall = self.course.stall;
         ready!(self.stalling.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall))).as_mut().poll(cx));
         self.course.stall = Duration::ZERO;
-        lock(&self.session).enter(Phase::Sending);
+        lock(&self.state).enter(Phase::Sending);
         Poll::Ready(())
     }
 }
@@ -91,7 +91,7 @@ impl Body for ReplyBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if self.course.reset_at == Some(self.position) {
             // Pending for ever: hyper writes out what it has, and then the tap aborts.
-            lock(&self.session).reset = true;
+            lock(&self.state).reset = true;
             return Poll::Pending;
         }
         ready!(self.poll_stall(cx));
@@ -124,7 +124,7 @@ impl Drop for ReplyBody {
     fn drop(&mut self) {
         let whole = self.has_ended() || (self.course.head_only && self.course.reset_at.is_none());
         if whole {
-            lock(&self.session).owed.push((self.status, self.check));
+            lock(&self.state).owed.push((self.status, self.check));
         }
     }
 }

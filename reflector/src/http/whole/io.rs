@@ -9,7 +9,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
-use super::{Phase, Session, Shared, lock};
+use super::{Phase, Shared, State, lock};
 use crate::books::End;
 use crate::socket;
 
@@ -18,12 +18,12 @@ pub(super) struct Tap {
     stream: TcpStream,
     replay: Vec<u8>,
     replayed: usize,
-    session: Shared,
+    state: Shared,
 }
 
 impl Tap {
-    pub(super) fn new(stream: TcpStream, replay: Vec<u8>, session: Shared) -> Self {
-        Self { stream, replay, replayed: 0, session }
+    pub(super) fn new(stream: TcpStream, replay: Vec<u8>, state: Shared) -> Self {
+        Self { stream, replay, replayed: 0, state }
     }
 
     pub(super) fn into_stream(self) -> TcpStream {
@@ -33,21 +33,21 @@ impl Tap {
     /// Whether hyper writes without having been given an answer: its own refusal of a request that
     /// is malformed. It is swallowed here and replaced by one with a reason.
     fn is_refusal(&self) -> bool {
-        let mut session = lock(&self.session);
-        let unasked = matches!(session.phase, Phase::Idle | Phase::Head);
-        session.mute |= unasked;
+        let mut state = lock(&self.state);
+        let unasked = matches!(state.phase, Phase::Idle | Phase::Head);
+        state.mute |= unasked;
         unasked
     }
 
     /// Books what a write took.
     fn wrote(&self, result: io::Result<usize>) -> io::Result<usize> {
-        let mut session = lock(&self.session);
+        let mut state = lock(&self.state);
         match &result {
             Ok(bytes) => {
-                session.books.bytes_out(*bytes);
-                session.since_ns = host::clock::monotonic_ns();
+                state.books.bytes_out(*bytes);
+                state.since_ns = host::clock::monotonic_ns();
             }
-            Err(_) => session.books.end(End::ResetByPeer),
+            Err(_) => state.books.end(End::ResetByPeer),
         }
         result
     }
@@ -74,12 +74,12 @@ impl Read for Tap {
             match socket::read(&self.stream, &mut bytes[..room]) {
                 Ok(read) => {
                     to.put_slice(&bytes[..read]);
-                    heard(&mut lock(&self.session), read);
+                    heard(&mut lock(&self.state), read);
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => {
-                    lock(&self.session).books.end(End::ResetByPeer);
+                    lock(&self.state).books.end(End::ResetByPeer);
                     return Poll::Ready(Err(error));
                 }
             }
@@ -87,13 +87,13 @@ impl Read for Tap {
     }
 }
 
-fn heard(session: &mut Session, read: usize) {
+fn heard(state: &mut State, read: usize) {
     if read == 0 {
-        return session.books.end(End::ClosedByPeer);
+        return state.books.end(End::ClosedByPeer);
     }
-    session.books.bytes_in(read);
-    if session.phase == Phase::Idle {
-        session.enter(Phase::Head);
+    state.books.bytes_in(read);
+    if state.phase == Phase::Idle {
+        state.enter(Phase::Head);
     }
 }
 
@@ -124,16 +124,16 @@ impl Write for Tap {
 
     /// hyper calls this when its own buffer is empty, so what is owed has been sent.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut session = lock(&self.session);
+        let mut state = lock(&self.state);
         let mut settled = false;
-        while let Some((status, check)) = session.owed.pop() {
-            session.books.response(status, check);
+        while let Some((status, check)) = state.owed.pop() {
+            state.books.response(status, check);
             settled = true;
         }
-        if settled && session.phase == Phase::Sending {
-            session.enter(Phase::Idle);
+        if settled && state.phase == Phase::Sending {
+            state.enter(Phase::Idle);
         }
-        if session.reset {
+        if state.reset {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         Poll::Ready(Ok(()))

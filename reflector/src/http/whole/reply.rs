@@ -35,30 +35,30 @@ struct Known {
 pub(super) async fn reply(
     worker: Arc<Worker>,
     peer: SocketAddr,
-    session: Shared,
+    state: Shared,
     request: Request<Incoming>,
 ) -> Response<ReplyBody> {
-    lock(&session).enter(Phase::Working);
+    lock(&state).enter(Phase::Working);
     let known = know(&worker, &request);
-    let read = read_body(&worker, &session, request).await;
+    let read = read_body(&worker, &state, request).await;
     let number = {
-        let mut session = lock(&session);
-        session.requests += 1;
-        session.requests
+        let mut state = lock(&state);
+        state.requests += 1;
+        state.requests
     };
     let mut response = match read {
-        Ok(()) => answer(&worker, &session, &known).await,
+        Ok(()) => answer(&worker, &state, &known).await,
         Err(refusal) => {
-            let mut session_now = lock(&session);
-            session_now.linger = true;
-            session_now.books.bad_request();
-            drop(session_now);
-            let mut response = text(&session, &known, &refusal);
+            let mut state_now = lock(&state);
+            state_now.linger = true;
+            state_now.books.bad_request();
+            drop(state_now);
+            let mut response = text(&state, &known, &refusal);
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             response
         }
     };
-    let connection = lock(&session).books.number();
+    let connection = lock(&state).books.number();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     // The instance's name was checked when it was configured; numbers and addresses are always valid.
@@ -67,7 +67,7 @@ pub(super) async fn reply(
     headers.insert(HeaderName::from_static(identity::CLIENT), text(peer.to_string()));
     headers.insert(HeaderName::from_static(identity::CONNECTION), HeaderValue::from(connection));
     headers.insert(HeaderName::from_static(identity::REQUEST), HeaderValue::from(number));
-    lock(&session).enter(Phase::Sending);
+    lock(&state).enter(Phase::Sending);
     response
 }
 
@@ -94,7 +94,7 @@ fn know(worker: &Worker, request: &Request<Incoming>) -> Known {
 }
 
 /// Reads a request's body to its end and forgets it, within the limits of size and time.
-async fn read_body(worker: &Worker, session: &Shared, request: Request<Incoming>) -> Result<(), Refusal> {
+async fn read_body(worker: &Worker, state: &Shared, request: Request<Incoming>) -> Result<(), Refusal> {
     let limits = &worker.shared.config.limits;
     let too_large = || Refusal::new(413, format!("the request's body has more than {} bytes", limits.body_bytes));
     let expects = expects_interim(&request);
@@ -104,7 +104,7 @@ async fn read_body(worker: &Worker, session: &Shared, request: Request<Incoming>
     }
     if expects {
         // The first read below makes hyper send it.
-        lock(session).books.interim();
+        lock(state).books.interim();
     }
     let read = async {
         let mut total = 0_u64;
@@ -133,14 +133,14 @@ fn expects_interim(request: &Request<Incoming>) -> bool {
         && !request.body().is_end_stream()
 }
 
-async fn answer(worker: &Worker, session: &Shared, known: &Known) -> Response<ReplyBody> {
+async fn answer(worker: &Worker, state: &Shared, known: &Known) -> Response<ReplyBody> {
     let shared = &worker.shared;
-    lock(session).books.request(known.check, host::clock::monotonic_ns());
+    lock(state).books.request(known.check, host::clock::monotonic_ns());
     let asked = match &known.asked {
         Ok(asked) => asked,
         Err(refusal) => {
-            lock(session).books.bad_request();
-            return text(session, known, refusal);
+            lock(state).books.bad_request();
+            return text(state, known, refusal);
         }
     };
     if let Some(cap) = shared.cap.as_ref().filter(|cap| !known.check && cap.counts(CapUnit::Requests)) {
@@ -150,7 +150,7 @@ async fn answer(worker: &Worker, session: &Shared, known: &Known) -> Response<Re
             Admission::Refused => false,
         };
         if !admitted {
-            return text(session, known, &Refusal::new(503, "the rate cap is reached"));
+            return text(state, known, &Refusal::new(503, "the rate cap is reached"));
         }
     }
     let number = if !known.check && shared.policy.needs_number(asked) { shared.draw_number() } else { 0 };
@@ -165,14 +165,14 @@ async fn answer(worker: &Worker, session: &Shared, known: &Known) -> Response<Re
         }
         tokio::time::sleep(hold).await;
     }
-    behave(session, known, &behaviour).await
+    behave(state, known, &behaviour).await
 }
 
 /// Builds the response that a behaviour describes; does not return when it is to be reset unanswered.
-async fn behave(session: &Shared, known: &Known, behaviour: &Behaviour) -> Response<ReplyBody> {
+async fn behave(state: &Shared, known: &Known, behaviour: &Behaviour) -> Response<ReplyBody> {
     if behaviour.reset == Some(ResetAt::Accept) {
         // Pending for ever: hyper has nothing to write, and then the tap aborts.
-        lock(session).reset = true;
+        lock(state).reset = true;
         std::future::pending::<()>().await;
     }
     let (source, length) = if behaviour.help {
@@ -193,9 +193,9 @@ async fn behave(session: &Shared, known: &Known, behaviour: &Behaviour) -> Respo
     };
     if course.reset_at == Some(0) || (head_only && course.reset_at.is_some()) {
         // Without a body hyper never asks for one; the head is written before the tap looks.
-        lock(session).reset = true;
+        lock(state).reset = true;
     }
-    let mut response = respond(session, known, behaviour.status, (source, length), course);
+    let mut response = respond(state, known, behaviour.status, (source, length), course);
     let headers = response.headers_mut();
     if behaviour.no_cache {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -207,15 +207,15 @@ async fn behave(session: &Shared, known: &Known, behaviour: &Behaviour) -> Respo
 }
 
 /// A response of plain text: a reason.
-fn text(session: &Shared, known: &Known, refusal: &Refusal) -> Response<ReplyBody> {
+fn text(state: &Shared, known: &Known, refusal: &Refusal) -> Response<ReplyBody> {
     let text = Bytes::from(format!("{}\n", refusal.reason));
     let length = text.len() as u64;
     let course = Course { head_only: known.is_head, ..Course::default() };
-    respond(session, known, refusal.status, (Source::Text(text), length), course)
+    respond(state, known, refusal.status, (Source::Text(text), length), course)
 }
 
 fn respond(
-    session: &Shared,
+    state: &Shared,
     known: &Known,
     status: u16,
     (source, length): (Source, u64),
@@ -223,7 +223,7 @@ fn respond(
 ) -> Response<ReplyBody> {
     let bodiless = is_bodiless(status);
     let sent = if bodiless { 0 } else { length };
-    let body = ReplyBody::new(source, sent, course, Arc::clone(session), (status, known.check));
+    let body = ReplyBody::new(source, sent, course, Arc::clone(state), (status, known.check));
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if !bodiless && !course.chunked {
