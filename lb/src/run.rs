@@ -100,17 +100,7 @@ pub fn start(config: Config) -> Result<Lb, StartError> {
     if let Some(writer) = writer {
         lb.others.push(spawn("lb-log".to_owned(), || writer.run())?);
     }
-    let control = Control {
-        admin: admin.map(|(listener, _)| listener),
-        shared: Arc::clone(&shared),
-        phase: lb.phase.subscribe(),
-    };
-    lb.others.push(spawn("lb-control".to_owned(), || {
-        if let Err(error) = control.run() {
-            tracing::error!(%error, "health checks and administration cannot run");
-        }
-    })?);
-    lb.start_workers(&config.cores, listeners, &shared)?;
+    lb.start_threads(shared, admin.map(|(listener, _)| listener), &config.cores, listeners)?;
     Ok(lb)
 }
 
@@ -147,6 +137,24 @@ impl Lb {
     pub fn wait(mut self) {
         join(&mut self.workers);
         // Dropping it ends and joins the others.
+    }
+
+    /// Takes `shared`, so that it is gone before `self` is dropped when something fails: the writer
+    /// of the access log, which is joined then, ends with the last handle of its queue.
+    fn start_threads(
+        &mut self,
+        shared: Arc<Shared>,
+        admin: Option<TcpListener>,
+        cores: &[usize],
+        listeners: Vec<Listeners>,
+    ) -> Result<(), StartError> {
+        let control = Control { admin, shared: Arc::clone(&shared), phase: self.phase.subscribe() };
+        self.others.push(spawn("lb-control".to_owned(), || {
+            if let Err(error) = control.run() {
+                tracing::error!(%error, "health checks and administration cannot run");
+            }
+        })?);
+        self.start_workers(cores, listeners, &shared)
     }
 
     fn start_workers(
