@@ -18,7 +18,7 @@ use crate::service::connect::is_local;
 pub(super) enum Problem {
     /// The server failed: what was found, for a person.
     Server(String),
-    /// This machine could not check: no descriptor or port left. It says nothing about the server.
+    /// This machine could not check: no descriptor or memory left. It says nothing about the server.
     Local(String),
 }
 
@@ -39,10 +39,7 @@ pub(super) async fn run(address: SocketAddr, health: &Health) -> Result<String, 
 }
 
 async fn check(address: SocketAddr, check: &Check) -> Result<String, Problem> {
-    let mut stream = TcpStream::connect(address).await.map_err(|error| {
-        let found = format!("connect failed: {error}");
-        if is_local(&error) { Problem::Local(found) } else { Problem::Server(found) }
-    })?;
+    let mut stream = TcpStream::connect(address).await.map_err(|error| not_connected(&error))?;
     match check {
         Check::Tcp => Ok("connected".to_owned()),
         Check::Http { path, host, status, content } => {
@@ -56,6 +53,11 @@ async fn check(address: SocketAddr, check: &Check) -> Result<String, Problem> {
             Ok(read_answer(&mut stream, &expectation).await.map_err(broken)??)
         }
     }
+}
+
+fn not_connected(error: &io::Error) -> Problem {
+    let found = format!("connect failed: {error}");
+    if is_local(error) { Problem::Local(found) } else { Problem::Server(found) }
 }
 
 async fn read_answer(stream: &mut TcpStream, expectation: &Expectation<'_>) -> io::Result<Result<String, String>> {
@@ -115,6 +117,13 @@ mod tests {
         let health = Health { check: Check::Tcp, interval: TEST_TIMEOUT, timeout: TEST_TIMEOUT, rise: 1, fall: 1 };
         let Err(Problem::Server(found)) = run(address, &health).await else { panic!("the check was good") };
         assert!(found.starts_with("connect failed: Connection refused"), "{found}");
+    }
+
+    #[test]
+    fn a_server_that_no_local_address_leads_to_fails_the_check() {
+        let problem = |errno: rustix::io::Errno| not_connected(&errno.into());
+        assert!(matches!(problem(rustix::io::Errno::ADDRNOTAVAIL), Problem::Server(_)));
+        assert!(matches!(problem(rustix::io::Errno::MFILE), Problem::Local(_)));
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -28,7 +29,7 @@ pub(crate) enum ConnectError {
         /// Name of the server.
         server: String,
     },
-    /// This machine has no descriptor or port left, which is no server's fault: HTTP 503.
+    /// This machine has no descriptor or memory left, which is no server's fault: HTTP 503.
     #[error("no connection can be made from here")]
     Local {
         /// The kernel's reason.
@@ -87,6 +88,7 @@ async fn connect_once(context: &ServiceContext, lease: &Lease) -> Result<TcpStre
             Err(ConnectError::Local { source })
         }
         Ok(Err(source)) => {
+            report_ports(context, &source);
             lease.connect_failed();
             Err(ConnectError::Failed { server: server(), source })
         }
@@ -102,9 +104,35 @@ fn failed(context: &ServiceContext, error: ConnectError) -> ConnectError {
     error
 }
 
-/// Whether an error says that this machine has run out of something.
+/// Whether an error says that this machine has run out of something that every server needs.
 pub(crate) fn is_local(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let local = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
-    error.raw_os_error().is_some_and(|code| local.iter().any(|errno| errno.raw_os_error() == code))
+    is_one_of(error, &[Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM])
+}
+
+/// Counts and logs it when there is no local port or address left towards a server. That is no
+/// shortage in the sense of [`is_local`]: ports are counted per server address, so another server may
+/// well be reached, and a server on an address family that this machine lacks never can be.
+pub(crate) fn report_ports(context: &ServiceContext, error: &io::Error) {
+    if is_one_of(error, &[Errno::ADDRNOTAVAIL]) {
+        context.shortage.report(&context.service.name, error);
+    }
+}
+
+fn is_one_of(error: &io::Error, errnos: &[Errno]) -> bool {
+    error.raw_os_error().is_some_and(|code| errnos.iter().any(|errno| errno.raw_os_error() == code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_local_address_is_about_one_server_and_no_descriptor_is_about_all() {
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            assert!(is_local(&errno.into()), "{errno:?}");
+        }
+        for errno in [Errno::ADDRNOTAVAIL, Errno::CONNREFUSED, Errno::NETUNREACH] {
+            assert!(!is_local(&errno.into()), "{errno:?}");
+        }
+    }
 }

@@ -20,7 +20,7 @@ impl Shortage {
     pub(crate) fn report(&self, service: &str, error: &io::Error) {
         self.count.fetch_add(1, Relaxed);
         if self.may_log(host::clock::monotonic_ns()) {
-            tracing::warn!(service, %error, "this machine has run out of something: see ulimit -n and the local port range");
+            tracing::warn!(service, %error, "this machine has run out of something: see ulimit -n, the local port range and the local addresses");
         }
     }
 

@@ -17,7 +17,7 @@ use super::output::Output;
 use super::servers::ServerStream;
 use crate::group::{Lease, ServerIndex};
 use crate::service::ServiceContext;
-use crate::service::connect::{ConnectError, is_local};
+use crate::service::connect::{ConnectError, is_local, report_ports};
 use crate::service::socket::poll_write;
 
 /// Connects to the server of a lease and writes what is pending in `head`, as far as it goes; when
@@ -68,6 +68,7 @@ async fn dial_once(context: &ServiceContext, lease: &Lease, head: &mut Output) -
             Err(ConnectError::Local { source })
         }
         Err(source) => {
+            report_ports(context, &source);
             lease.connect_failed();
             Err(ConnectError::Failed { server: server(), source })
         }
