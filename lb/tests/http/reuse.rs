@@ -90,6 +90,23 @@ fn a_connection_that_says_something_unasked_is_not_used_again() {
 }
 
 #[test]
+fn a_request_that_was_answered_in_part_is_not_repeated() {
+    // Dies in the head of its second response.
+    let server = Server::start(|mut peer| {
+        peer.head();
+        peer.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        peer.head();
+        peer.say("HTTP/1.1 200 OK\r\nContent-");
+    });
+    let lb = lb("", &[&server]);
+    let mut client = Client::to(&lb);
+    assert_eq!(client.get("/0").text(), "ok");
+    assert_eq!(client.get("/1").status, 502);
+    assert_eq!(server.connections(), 1);
+    assert_eq!(client.get("/2").text(), "ok");
+}
+
+#[test]
 fn an_idle_connection_that_its_server_closes_is_closed_here_too() {
     let (ended, ends) = channel();
     let server = Server::start(move |mut peer| {

@@ -100,6 +100,11 @@ impl Exchange {
         self.response_begun = true;
     }
 
+    /// Whether a byte of the response has come.
+    pub(crate) fn response_has_begun(&self) -> bool {
+        self.response_begun
+    }
+
     /// Takes the next response head. `keep` is whether the client connection may stay at all.
     ///
     /// # Errors

@@ -162,9 +162,14 @@ impl Relay<'_> {
     }
 
     /// Whether the request may be sent once more, because the server cannot have begun to carry it out
-    /// or would do the same again.
+    /// or would do the same again. Not once it has answered: the second answer would follow the first.
     pub(crate) fn may_repeat(&self) -> bool {
-        self.exchange.may_repeat() || self.up.output.is_untouched()
+        !self.exchange.response_has_begun() && (self.exchange.may_repeat() || self.up.output.is_untouched())
+    }
+
+    /// Whether this connection has been used before and has not been given a byte of this request.
+    fn is_unasked(&self) -> bool {
+        self.up.keep && self.up.output.is_untouched()
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Pin<&mut Sleep>) -> Poll<End> {
@@ -224,6 +229,8 @@ impl Relay<'_> {
                     Ok(()) => return Poll::Ready(End::Done),
                     Err(_) => return Poll::Ready(End::ServerClosed),
                 },
+                // It cannot be an answer to what has not been asked; the connection is as good as closed.
+                Ok(_) if self.is_unasked() => return Poll::Ready(End::ServerClosed),
                 Ok(count) => self.lease.counters().bytes_out.add(count as u64),
                 Err(_) => return Poll::Ready(End::ServerClosed),
             }
