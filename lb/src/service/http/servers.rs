@@ -5,10 +5,11 @@
 //! server. That is seen before each use, and once a second by a sweep that runs while there are any.
 
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -120,7 +121,31 @@ async fn sweep(group: &Rc<WorkerGroup>) {
     }
 }
 
-/// Whether nothing has come since the last response; no system call unless something may have.
+/// Whether nothing has come since the last response. It asks the kernel: what tokio knows is as old as
+/// the last turn of the event loop, in which the server may have closed.
 pub(crate) fn is_silent(stream: &TcpStream) -> bool {
-    matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    let peek = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    matches!(rustix::net::recv(stream, &mut [0_u8; 1], peek), Err(Errno::AGAIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_byte_or_an_end_is_noticed_without_a_turn_of_the_event_loop() {
+        for says in [b"x".as_slice(), b""] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut server, _) = listener.accept().unwrap();
+            // After this tokio believes that there is nothing to read.
+            assert!(stream.try_read(&mut [0]).is_err());
+            assert!(is_silent(&stream));
+            server.write_all(says).unwrap();
+            drop(server);
+            assert!(!is_silent(&stream), "after {says:?}");
+        }
+    }
 }
