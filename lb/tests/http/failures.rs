@@ -57,6 +57,16 @@ fn without_a_server_the_answer_is_503() {
 }
 
 #[test]
+fn an_old_client_that_would_stay_is_not_left_waiting_behind_our_answer() {
+    let server = Server::answering_once("nonsense\r\n\r\n");
+    for lb in [lb_on("", &[closed_port()]), lb("", &[&server])] {
+        let mut client = Client::to(&lb);
+        let answer = client.say("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").rest();
+        assert!(answer.starts_with("HTTP/1.1 50") && answer.contains("\r\nConnection: close\r\n"), "{answer}");
+    }
+}
+
+#[test]
 fn a_response_that_is_cut_off_looks_cut_off() {
     for answer in [
         "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",

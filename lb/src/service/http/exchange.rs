@@ -187,9 +187,11 @@ impl Exchange {
         persists && excess == 0 && self.request_is_complete() && self.response_is_complete()
     }
 
-    /// Whether an answer of our own may leave the client connection open.
+    /// Whether an answer of our own may leave the client connection open. An HTTP/1.0 client would have
+    /// to be told that it does, which is not worth the trouble.
     pub(crate) fn may_answer_and_stay(&self) -> bool {
-        self.wants_persistence && self.request_is_complete() && self.answer.is_none()
+        let stays = self.wants_persistence && self.version == Version::Http11;
+        stays && self.request_is_complete() && self.answer.is_none()
     }
 
     /// Whether the client would take a second sending of the request for the first (RFC 9110, 9.2.2).
