@@ -43,6 +43,16 @@ fn with_never_a_server_connection_belongs_to_one_client() {
 }
 
 #[test]
+fn with_never_a_client_keeps_a_connection_to_each_server() {
+    let servers = [Server::named("one"), Server::named("two")];
+    let lb = lb("reuse = 'never'", &[&servers[0], &servers[1]]);
+    let mut client = Client::to(&lb);
+    let texts: Vec<_> = (0..6).map(|_| client.get("/").text().to_owned()).collect();
+    assert_eq!(texts, ["one", "two", "one", "two", "one", "two"]);
+    assert_eq!(servers.each_ref().map(Server::connections), [1, 1]);
+}
+
+#[test]
 fn an_idempotent_request_on_a_connection_that_has_just_died_is_repeated_once() {
     // Each connection serves one request and dies with the next.
     let server = Server::start(|mut peer| {

@@ -162,8 +162,9 @@ impl Connection<'_> {
     fn kept_connection(&mut self, server: ServerIndex) -> Option<ServerStream> {
         match self.context.service.reuse {
             Reuse::Never => {
-                let (of, own) = self.own.take()?;
-                (of == server && is_silent(&own.stream)).then_some(own)
+                let at = self.own.iter().position(|(of, _)| *of == server)?;
+                let (_, own) = self.own.remove(at);
+                is_silent(&own.stream).then_some(own)
             }
             // Nobody could repeat the first request of a connection for its client.
             Reuse::Safe if self.requests <= 1 => None,

@@ -23,6 +23,9 @@ use crate::operate::access_log::Entry;
 use crate::service::ServiceContext;
 use crate::service::socket::reset_on_close;
 
+/// Most server connections kept for one client.
+pub(crate) const OWN_MAX: usize = 16;
+
 /// A client connection and what outlives its single requests.
 pub(crate) struct Connection<'t> {
     pub(crate) client: TcpStream,
@@ -33,8 +36,9 @@ pub(crate) struct Connection<'t> {
     pub(crate) input: Input,
     /// Requests begun so far.
     pub(crate) requests: u64,
-    /// The server connection that belongs to this client alone (`reuse = "never"`).
-    pub(crate) own: Option<(ServerIndex, ServerStream)>,
+    /// The server connections that belong to this client alone (`reuse = "never"`), the one kept last
+    /// at the end: at most one per server, and [`OWN_MAX`].
+    pub(crate) own: Vec<(ServerIndex, ServerStream)>,
     pub(crate) book: Book,
 }
 
@@ -83,7 +87,7 @@ impl<'t> Connection<'t> {
         timer: Pin<&'t mut Sleep>,
     ) -> Self {
         let book = Book { started: Instant::now(), line: None, status: 0, bytes_in: 0, bytes_out: 0, lease: None };
-        Self { client, peer, context, timer, input: Input::default(), requests: 0, own: None, book }
+        Self { client, peer, context, timer, input: Input::default(), requests: 0, own: Vec::new(), book }
     }
 
     /// Serves requests until the connection ends.

@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use tokio::time::Instant;
 
-use super::connection::{After, Connection};
+use super::connection::{After, Connection, OWN_MAX};
 use super::exchange::Exchange;
 use super::head::Method;
 use super::input::Input;
@@ -14,7 +14,7 @@ use super::relay::{Down, End};
 use super::servers::{ServerConnections, ServerStream};
 use super::timer::poll_deadline;
 use crate::config::Reuse;
-use crate::group::Lease;
+use crate::group::{Lease, ServerIndex};
 use crate::service::tcp;
 
 /// What is left of an exchange.
@@ -76,12 +76,21 @@ impl Connection<'_> {
         if served.delivered && exchange.server_persists(served.down.excess()) {
             let server = served.lease.index();
             match self.context.service.reuse {
-                Reuse::Never if after == After::Stay => self.own = Some((server, served.server)),
+                Reuse::Never if after == After::Stay => self.keep_own(server, served.server),
                 Reuse::Never => {}
                 Reuse::Safe | Reuse::Always => ServerConnections::park(&self.context.group, server, served.server),
             }
         }
         after
+    }
+
+    /// Keeps a connection for the next request of this client to that server.
+    fn keep_own(&mut self, server: ServerIndex, stream: ServerStream) {
+        self.own.retain(|(of, _)| *of != server);
+        if self.own.len() == OWN_MAX {
+            self.own.remove(0);
+        }
+        self.own.push((server, stream));
     }
 
     /// Another protocol follows on both connections, with what has already come of it.
