@@ -147,7 +147,9 @@ async fn accept(listener: TcpListener, context: Rc<ServiceContext>) {
     }
     // Without tokio, whose readiness may not know yet of those that came last.
     let Ok(listener) = listener.into_std() else { return };
-    while let Ok((client, peer)) = listener.accept() {
+    // A queue holds one more than the backlog; what came after those could know of the drain.
+    for _ in 0..=host::socket::BACKLOG {
+        let Ok((client, peer)) = listener.accept() else { return };
         if let Ok(client) = client.set_nonblocking(true).and_then(|()| TcpStream::from_std(client)) {
             admit(client, peer, &context);
         }
