@@ -94,6 +94,22 @@ fn a_response_that_is_cut_off_looks_cut_off() {
 }
 
 #[test]
+fn a_response_that_is_still_coming_when_everything_ends_looks_cut_off() {
+    let server = Server::start(|mut peer| {
+        peer.head();
+        peer.say("HTTP/1.1 200 OK\r\n\r\nabc");
+        peer.drain();
+    });
+    let lb = lb("", &[&server]);
+    let (mut client, mut idle) = (Client::to(&lb), Client::to(&lb));
+    client.say("GET / HTTP/1.1\r\nHost: h\r\n\r\n").head();
+    assert_eq!(client.exactly(3), b"abc");
+    drop(lb);
+    client.rest_until_reset();
+    assert_eq!(idle.rest(), "", "nothing was cut here");
+}
+
+#[test]
 fn an_early_answer_reaches_a_client_that_is_still_sending() {
     let server = Server::start(|mut peer| {
         peer.head();

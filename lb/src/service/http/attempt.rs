@@ -112,11 +112,13 @@ impl Connection<'_> {
                 input: &mut self.input,
                 server: &server.stream,
                 lease: &lease,
+                is_partial: &mut self.is_partial,
                 up: Up::new(up, reused, waits_for_continue),
                 down: Down::new(Output::new(&self.context.group.http.outputs)),
                 since: Instant::now(),
             };
             let end = relay.run(&mut self.timer).await;
+            *relay.is_partial = false;
             if reused && end == End::ServerClosed && relay.may_repeat() {
                 // The server closed it before it saw this request, or nobody can tell the difference.
                 repeated = true;

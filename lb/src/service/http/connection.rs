@@ -40,6 +40,17 @@ pub(crate) struct Connection<'t> {
     /// at the end: at most one per server, and [`OWN_MAX`].
     pub(crate) own: Vec<(ServerIndex, ServerStream)>,
     pub(crate) book: Book,
+    /// The client has a part of a response: if the connection is dropped now, by the end of the drain,
+    /// it is reset, because a FIN would make a response that ends with its connection look whole.
+    pub(crate) is_partial: bool,
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        if self.is_partial {
+            reset_on_close(&self.client);
+        }
+    }
 }
 
 /// What is booked about the running request.
@@ -87,7 +98,17 @@ impl<'t> Connection<'t> {
         timer: Pin<&'t mut Sleep>,
     ) -> Self {
         let book = Book { started: Instant::now(), line: None, status: 0, bytes_in: 0, bytes_out: 0, lease: None };
-        Self { client, peer, context, timer, input: Input::default(), requests: 0, own: Vec::new(), book }
+        Self {
+            client,
+            peer,
+            context,
+            timer,
+            input: Input::default(),
+            requests: 0,
+            own: Vec::new(),
+            book,
+            is_partial: false,
+        }
     }
 
     /// Serves requests until the connection ends.

@@ -56,6 +56,8 @@ pub(crate) struct Relay<'a> {
     pub(crate) input: &'a mut Input,
     pub(crate) server: &'a TcpStream,
     pub(crate) lease: &'a Lease,
+    /// Set when the client has been sent a byte.
+    pub(crate) is_partial: &'a mut bool,
     pub(crate) up: Up,
     pub(crate) down: Down,
     /// When bytes last moved.
@@ -249,6 +251,7 @@ impl Relay<'_> {
         let (sent, since) = (&mut down.sent, &mut self.since);
         let flushed = down.output.poll_flush(self.client, cx, |count| *sent += count as u64);
         if *sent > before {
+            *self.is_partial = true;
             *since = Instant::now();
             counters.bytes_out.add(*sent - before);
         }
