@@ -96,6 +96,8 @@ impl Connection<'_> {
     /// Another protocol follows on both connections, with what has already come of it.
     async fn tunnel(&mut self, mut served: Served<'_>) -> (After, &'static str) {
         served.down.take_excess();
+        // Like a client's, it carries small messages that must not wait for an acknowledgement.
+        served.server = served.server.ready_for(true);
         if !self.send(&mut served.down.output).await || !self.send_input_to(&served.server).await {
             return (After::Reset, "tunnel-failed");
         }
