@@ -54,7 +54,9 @@ impl Connection<'_> {
             _ => (502, "the server closed its connection without a complete response".to_owned(), "server-closed"),
         };
         // A message that has begun cannot be replaced; the client has to see that it is cut.
-        if exchange.is_answered() || !served.down.output.is_flushed() {
+        let has_begun = exchange.is_answered() || !served.down.output.is_flushed();
+        let is_unsent = served.down.sent == 0 && matches!(end, End::BadResponse(_));
+        if has_begun && !is_unsent {
             return (After::Reset, word);
         }
         // The server must not go on with a request that has been answered.

@@ -271,6 +271,7 @@ impl Relay<'_> {
 
     /// Reads what has come from the server as heads and content, and prepares it for the client.
     fn take_response(&mut self) -> Result<(), Defect> {
+        let begins = !self.exchange.is_answered();
         while !self.exchange.is_answered() && !self.down.switched {
             match self.down.scan.advance(self.down.input.bytes())? {
                 Scanned::Partial => return Ok(()),
@@ -282,6 +283,10 @@ impl Relay<'_> {
         }
         let down = &mut self.down;
         let forward = self.exchange.response_bytes(down.input.bytes_mut())?;
+        if begins {
+            // Only now: content that is malformed from the start makes it another response, ours.
+            self.context.counters().response(down.status);
+        }
         if down.output.is_flushed() && forward.consumed == forward.forward {
             down.ready = forward.consumed;
         } else {
@@ -307,7 +312,9 @@ impl Relay<'_> {
             Step::Final { connection, strip } => (Some(connection), strip),
         };
         if let Some(connection) = connection {
-            self.context.counters().response(head.status);
+            if !self.exchange.is_answered() {
+                self.context.counters().response(head.status);
+            }
             rewrite::write_response(bytes, &head, connection, strip, down.output.tail());
         }
         if !head.is_interim() {
