@@ -47,6 +47,16 @@ fn a_response_that_ends_with_its_connection_ends_the_client_connection_too() {
 }
 
 #[test]
+fn an_old_client_is_not_told_of_chunks_that_it_does_not_get() {
+    for (method, status) in [("HEAD", "200 OK"), ("GET", "304 Not Modified")] {
+        let server = Server::answering(format!("HTTP/1.1 {status}\r\nTransfer-Encoding: chunked\r\n\r\n"));
+        let lb = lb("", &[&server]);
+        let answer = Client::to(&lb).say(format!("{method} / HTTP/1.0\r\n\r\n")).rest();
+        assert_eq!(answer, format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n"));
+    }
+}
+
+#[test]
 fn an_old_client_gets_chunks_as_plain_content() {
     let server = Server::answering(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n8;e\r\n and def\r\n0\r\nT: v\r\n\r\n",

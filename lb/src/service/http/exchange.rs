@@ -27,7 +27,8 @@ pub(crate) enum Step {
     Final {
         /// What the client is told.
         connection: ClientConnection,
-        /// Whether the client gets the content without chunk framing.
+        /// Whether the client gets the content without chunk framing, and no word of it in the head, which
+        /// may mention it without content (HEAD, 304): an HTTP/1.0 client does not know it.
         strip: bool,
     },
     /// 101: behind this head the connections carry another protocol.
@@ -142,7 +143,7 @@ impl Exchange {
             (true, Version::Http10) => ClientConnection::KeepAlive,
             (false, _) => ClientConnection::Close,
         };
-        Ok(Step::Final { connection, strip })
+        Ok(Step::Final { connection, strip: self.version == Version::Http10 })
     }
 
     /// Follows the response content through what the server sent; the first `content` (if the
