@@ -1,10 +1,12 @@
-//! Starting and stopping: [`start`] sets everything up on the calling thread, so that what cannot work
-//! is an error there; then the workers run, and a control thread does checks and administration.
+//! Starting and stopping: [`start`] sets everything up, on the calling thread or waiting for the one
+//! that has to, so that what cannot work is an error there; then the workers run, and a control thread does checks and administration.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
@@ -15,7 +17,11 @@ use crate::health;
 use crate::operate::access_log::{AccessLog, LogWriter};
 use crate::operate::admin;
 use crate::service::SharedService;
+use crate::service::connect::is_local;
 use crate::worker::{Phase, Shared, Worker};
+
+/// How long the end waits for the access log to be written.
+const LOG_WAIT: Duration = Duration::from_secs(2);
 
 /// Why the load balancer cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -46,8 +52,8 @@ pub enum StartError {
         /// The kernel's reason.
         source: io::Error,
     },
-    /// A thread cannot be started.
-    #[error("thread {name} cannot be started")]
+    /// A thread cannot be started, or cannot set up what it needs.
+    #[error("thread {name} cannot be started{}", hint(source))]
     Thread {
         /// Its name.
         name: String,
@@ -61,6 +67,7 @@ fn hint(error: &io::Error) -> &'static str {
         io::ErrorKind::AddrInUse => "; another program listens there: stop it or choose another port",
         io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges: choose another port",
         io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
+        _ if is_local(error) => "; this machine has run out of something: see ulimit -n",
         _ => "",
     }
 }
@@ -73,14 +80,25 @@ pub struct Lb {
     warnings: Vec<String>,
     phase: watch::Sender<Phase>,
     workers: Vec<JoinHandle<()>>,
-    /// The control thread and the writer of the access log, which outlive the workers.
-    others: Vec<JoinHandle<()>>,
+    /// Health checks and administration; it outlives the workers.
+    control: Vec<JoinHandle<()>>,
+    /// The writer of the access log, which outlives all others.
+    log: Option<LogThread>,
+}
+
+/// The thread that writes the access log.
+#[derive(Debug)]
+struct LogThread {
+    thread: JoinHandle<()>,
+    /// Disconnected when the thread has written everything.
+    done: Receiver<()>,
 }
 
 /// Starts a load balancer; when this returns, it serves.
 ///
 /// # Errors
-/// [`StartError`] when an address is taken, the access log cannot be opened or a thread cannot be started.
+/// [`StartError`] when an address is taken, the access log cannot be opened or a thread cannot be
+/// started or set up.
 pub fn start(config: Config) -> Result<Lb, StartError> {
     host::kernel::raise_descriptor_limit();
     let workers = config.workers.map_or_else(|| host::cpu::allowed_cores().len(), |workers| workers.get() as usize);
@@ -95,11 +113,10 @@ pub fn start(config: Config) -> Result<Lb, StartError> {
         warnings: config.warnings(),
         phase: watch::channel(Phase::Running).0,
         workers: Vec::new(),
-        others: Vec::new(),
+        control: Vec::new(),
+        log: None,
     };
-    if let Some(writer) = writer {
-        lb.others.push(spawn("lb-log".to_owned(), || writer.run())?);
-    }
+    lb.log = writer.map(start_log).transpose()?;
     lb.start_threads(shared, admin.map(|(listener, _)| listener), &config.cores, listeners)?;
     Ok(lb)
 }
@@ -133,7 +150,7 @@ impl Lb {
     }
 
     /// Waits until all workers have ended, which they do only after [`Self::drain`], and then for
-    /// the rest: checks, administration and the access log, which is written to its end.
+    /// the rest: checks, administration and the access log, which has 2 s to be written to its end.
     pub fn wait(mut self) {
         join(&mut self.workers);
         // Dropping it ends and joins the others.
@@ -149,11 +166,9 @@ impl Lb {
         listeners: Vec<Listeners>,
     ) -> Result<(), StartError> {
         let control = Control { admin, shared: Arc::clone(&shared), phase: self.phase.subscribe() };
-        self.others.push(spawn("lb-control".to_owned(), || {
-            if let Err(error) = control.run() {
-                tracing::error!(%error, "health checks and administration cannot run");
-            }
-        })?);
+        let (thread, ready) = spawn("lb-control".to_owned(), |ready| control.run(ready))?;
+        self.control.push(thread);
+        ready.wait()?;
         self.start_workers(cores, listeners, &shared)
     }
 
@@ -164,23 +179,22 @@ impl Lb {
         shared: &Arc<Shared>,
     ) -> Result<(), StartError> {
         let cores = if cores.is_empty() { host::cpu::allowed_cores() } else { cores.to_vec() };
-        let (pinned, results) = std::sync::mpsc::channel();
+        let mut starting = Vec::new();
         for (index, listeners) in listeners.into_iter().enumerate() {
             let core = cores[index % cores.len()];
             let worker = Worker { index, listeners, shared: Arc::clone(shared), phase: self.phase.subscribe() };
-            let pinned = pinned.clone();
-            self.workers.push(spawn(format!("lb-worker-{index}"), move || {
-                // A closed channel means that the start has failed meanwhile.
-                let _ = pinned.send(host::cpu::pin_current_thread(&[core]).map_err(|error| (index, core, error)));
-                drop(pinned);
-                if let Err(error) = worker.run() {
-                    tracing::error!(worker = index, %error, "worker cannot run");
-                }
-            })?);
+            let (thread, ready) = spawn(format!("lb-worker-{index}"), move |ready| {
+                let pinned = host::cpu::pin_current_thread(&[core]);
+                worker.run(|| ready(pinned.err()))
+            })?;
+            self.workers.push(thread);
+            starting.push((core, ready));
         }
-        drop(pinned);
-        for (index, core, error) in results.into_iter().filter_map(Result::err) {
-            self.warnings.push(format!("worker {index} could not be pinned to core {core}: {error}; it runs unpinned"));
+        for (index, (core, ready)) in starting.into_iter().enumerate() {
+            if let Some(error) = ready.wait()? {
+                let warning = format!("worker {index} could not be pinned to core {core}: {error}; it runs unpinned");
+                self.warnings.push(warning);
+            }
         }
         Ok(())
     }
@@ -190,7 +204,14 @@ impl Drop for Lb {
     fn drop(&mut self) {
         self.phase.send_replace(Phase::Ended);
         join(&mut self.workers);
-        join(&mut self.others);
+        join(&mut self.control);
+        if let Some(LogThread { thread, done }) = self.log.take() {
+            // Says nothing when it takes longer: what blocks the log, a pipe that nobody reads, may be
+            // where that would be said.
+            if done.recv_timeout(LOG_WAIT) != Err(RecvTimeoutError::Timeout) {
+                let _ = thread.join();
+            }
+        }
     }
 }
 
@@ -201,8 +222,53 @@ fn join(threads: &mut Vec<JoinHandle<()>>) {
     }
 }
 
-fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    Builder::new().name(name.clone()).spawn(body).map_err(|source| StartError::Thread { name, source })
+fn start_log(writer: LogWriter) -> Result<LogThread, StartError> {
+    let (end, done) = channel();
+    let body = || {
+        writer.run();
+        drop(end);
+    };
+    let name = "lb-log".to_owned();
+    let thread = Builder::new().name(name.clone()).spawn(body);
+    Ok(LogThread { thread: thread.map_err(|source| StartError::Thread { name, source })?, done })
+}
+
+/// A thread that is setting itself up.
+struct Starting<T> {
+    name: String,
+    result: Receiver<io::Result<T>>,
+}
+
+impl<T> Starting<T> {
+    /// Waits until the thread serves, or has failed to.
+    fn wait(self) -> Result<T, StartError> {
+        // A closed channel means that it panicked, and has said so.
+        let result = self.result.recv().unwrap_or_else(|_| Err(io::Error::other("it panicked")));
+        result.map_err(|source| StartError::Thread { name: self.name, source })
+    }
+}
+
+/// What a thread calls once, when it has set itself up.
+type Ready<T> = Box<dyn FnOnce(T)>;
+
+/// Starts a thread whose body fails if it cannot set itself up.
+fn spawn<T: Send + 'static>(
+    name: String,
+    body: impl FnOnce(Ready<T>) -> io::Result<()> + Send + 'static,
+) -> Result<(JoinHandle<()>, Starting<T>), StartError> {
+    let (sender, result) = channel();
+    let run = move || {
+        let ready = sender.clone();
+        // Nobody listens any more when the start has failed elsewhere.
+        let ran = body(Box::new(move |value| drop(ready.send(Ok(value)))));
+        if let Err(error) = ran {
+            let _ = sender.send(Err(error));
+        }
+    };
+    match Builder::new().name(name.clone()).spawn(run) {
+        Ok(thread) => Ok((thread, Starting { name, result })),
+        Err(source) => Err(StartError::Thread { name, source }),
+    }
 }
 
 /// What the control thread does: health checks and administration.
@@ -214,7 +280,7 @@ struct Control {
 
 impl Control {
     /// Runs until everything ends.
-    fn run(mut self) -> io::Result<()> {
+    fn run(mut self, ready: Ready<()>) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         runtime.block_on(async {
             self.shared.groups.iter().for_each(health::watch);
@@ -222,6 +288,7 @@ impl Control {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 tokio::task::spawn_local(admin::serve(listener, Arc::clone(&self.shared), self.phase.clone()));
             }
+            ready(());
             // A closed channel means that the owner is gone.
             let _ = self.phase.wait_for(|phase| *phase == Phase::Ended).await;
             Ok(())

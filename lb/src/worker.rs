@@ -61,17 +61,17 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Runs until the drain is over.
+    /// Runs until the drain is over; calls `ready` when it serves.
     ///
     /// # Errors
     /// The kernel's reason when the runtime or a listener cannot be set up.
-    pub(crate) fn run(self) -> io::Result<()> {
+    pub(crate) fn run(self, ready: impl FnOnce()) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         // Dropping the runtime drops the connections that are left, which closes them.
-        runtime.block_on(self.serve())
+        runtime.block_on(self.serve(ready))
     }
 
-    async fn serve(mut self) -> io::Result<()> {
+    async fn serve(mut self, ready: impl FnOnce()) -> io::Result<()> {
         let drain = Drain::default();
         tokio::task::spawn_local(keep_timers_quiet());
         let mut accepting = Vec::new();
@@ -79,6 +79,7 @@ impl Worker {
             let listener = TcpListener::from_std(listener)?;
             accepting.push(tokio::task::spawn_local(accept(listener, context)));
         }
+        ready();
         // A closed channel means that the owner is gone, which ends everything too.
         let draining = self.phase.wait_for(|phase| *phase != Phase::Running).await.is_ok_and(|p| *p == Phase::Draining);
         drain.begin();

@@ -1,10 +1,15 @@
 //! The drain: nothing new, running connections finish, the bound holds.
 
+use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::testbed::{Server, config, connect, get, read_text, real_servers, until};
+use rustix::fs::OFlags;
+
+use crate::testbed::{Server, ask, config, connect, get, read_text, real_servers, until};
 
 fn start(drain: &str, server: &Server) -> lb::Lb {
     let text = config("mode = 'tcp'", &real_servers(&[server.address])).replace("drain = '5s'", drain);
@@ -49,6 +54,27 @@ fn a_connection_that_does_not_end_is_closed_at_the_bound() {
     lb.wait();
     assert!(began.elapsed() >= BOUND, "closed after {:?}", began.elapsed());
     assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
+}
+
+#[test]
+fn an_access_log_that_nobody_reads_does_not_keep_it() {
+    let path = std::env::temp_dir().join(format!("lb-{}-unread.log", std::process::id()));
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let reader = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&path).unwrap();
+    let size = rustix::pipe::fcntl_setpipe_size(&reader, 4096).unwrap();
+    let server = Server::named("a");
+    let text = config("mode = 'tcp'", &real_servers(&[server.address]));
+    let text = format!("{text}[log]\naccess = '{}'\n", path.display());
+    let lb = lb::start(lb::config::Config::parse("test.toml", &text).unwrap()).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    // A line has more than 40 bytes, so these are more than the pipe takes.
+    for _ in 0..=size / 40 {
+        assert_eq!(ask(lb.addresses()[0]), "a");
+    }
+    let began = Instant::now();
+    lb.drain();
+    lb.wait();
+    assert!((2..5).contains(&began.elapsed().as_secs()), "ended after {:?}", began.elapsed());
 }
 
 #[test]
