@@ -1,3 +1,5 @@
+//! Configurations as text, and the errors they earn word for word.
+
 use super::*;
 
 const SOUND: &str = r#"

@@ -1,3 +1,5 @@
+//! Shares, limits and leases of a group.
+
 use super::*;
 use crate::config::Config;
 
