@@ -72,8 +72,10 @@ impl Drop for Running {
 fn a_start_without_enough_descriptors_fails_at_once() {
     let text = config("mode = 'tcp'", &real_servers(&[([127, 0, 0, 1], 9).into()]));
     // The log has to end too: its writer waits for the last handle of its queue.
-    let file =
-        File::new("descriptors", &format!("{}[log]\naccess = 'stderr'\n", text.replace("workers = 1", "workers = 4")));
+    let file = File::new(
+        "too-few-descriptors",
+        &format!("{}[log]\naccess = 'stderr'\n", text.replace("workers = 1", "workers = 4")),
+    );
     // From "nothing can be opened" to "it starts": wherever it runs out, it says so and ends.
     let mut stops = 0;
     for limit in (10..60).step_by(3) {
@@ -83,8 +85,12 @@ fn a_start_without_enough_descriptors_fails_at_once() {
             .arg(&file.0);
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).env_remove("RUST_LOG").spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let said = lines.find(|line| line.contains("virtual service listens") || line.contains("Too many open files"));
-        let said = said.unwrap_or_else(|| panic!("with {limit} descriptors it says neither"));
+        let mut before = Vec::new();
+        let said = lines.find(|line| {
+            before.push(line.clone());
+            line.contains("virtual service listens") || line.contains("Too many open files")
+        });
+        let said = said.unwrap_or_else(|| panic!("with {limit} descriptors it says neither: {before:?}"));
         if said.contains("listens") {
             host::process::signal(child.id(), rustix::process::Signal::TERM).unwrap();
         } else {
