@@ -203,6 +203,7 @@ impl Testbed {
         };
         let throttled = |role| match (role, &self.dut) {
             (Role::Dut, Some(StartedDut { group: Some(group), .. })) => group.throttled(),
+            (Role::Generator, _) => cgroup::own_throttled(),
             _ => 0,
         };
         let at_ns = host::clock::monotonic_ns();

@@ -68,10 +68,39 @@ impl Group {
 
     /// How many periods ended with the DUT stopped, since the group was made.
     pub(super) fn throttled(&self) -> u64 {
-        let text = fs::read_to_string(self.folder.join("cpu.stat")).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("nr_throttled "));
-        line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+        throttled_in(&self.folder)
     }
+}
+
+/// How often a quota on this process itself (a container's, say) has stopped it so far; the reflectors
+/// are in the same group.
+pub(super) fn own_throttled() -> u64 {
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    own_folder(&groups).map_or(0, |folder| throttled_in(&folder))
+}
+
+/// The folder of the group that rules a process's CPU time, from its `/proc/PID/cgroup`: version 1
+/// names the controller (`4:cpu,cpuacct:/a`), version 2 none (`0::/a`).
+fn own_folder(groups: &str) -> Option<PathBuf> {
+    let split = |line: &'_ str| {
+        let mut parts = line.splitn(3, ':').skip(1).map(str::to_owned);
+        Some((parts.next()?, parts.next()?))
+    };
+    let all: Vec<(String, String)> = groups.lines().filter_map(split).collect();
+    let first = all.iter().find(|(controllers, _)| controllers.split(',').any(|name| name == "cpu"));
+    match first {
+        Some((_, path)) => Some(Path::new("/sys/fs/cgroup/cpu").join(path.trim_start_matches('/'))),
+        None => {
+            let (_, path) = all.iter().find(|(controllers, _)| controllers.is_empty())?;
+            Some(Path::new("/sys/fs/cgroup").join(path.trim_start_matches('/')))
+        }
+    }
+}
+
+fn throttled_in(folder: &Path) -> u64 {
+    let text = fs::read_to_string(folder.join("cpu.stat")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("nr_throttled "));
+    line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
 }
 
 impl Drop for Group {
@@ -177,6 +206,14 @@ fn remove_stale(parent: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_own_group_is_found_in_both_versions() {
+        let old = "8:pids:/\n2:cpu,cpuacct:/box/7\n1:name=systemd:/\n0::/\n";
+        assert_eq!(own_folder(old), Some(PathBuf::from("/sys/fs/cgroup/cpu/box/7")));
+        assert_eq!(own_folder("0::/user.slice\n"), Some(PathBuf::from("/sys/fs/cgroup/user.slice")));
+        assert_eq!(own_folder(""), None);
+    }
 
     fn percent(ratio: f64) -> Percent {
         Percent::from_ratio(ratio).unwrap()
