@@ -71,7 +71,7 @@ pub fn environment() -> Environment {
     Environment {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         commit: option_env!("NADARE_COMMIT").map(str::to_owned),
-        build_profile: if cfg!(debug_assertions) { "dev" } else { "release" }.to_owned(),
+        build_profile: env!("NADARE_PROFILE").to_owned(),
         kernel: format!("{} {}", text(system.sysname()), text(system.release())),
         architecture: text(system.machine()),
         cpu_model: cpu_field(&cpu, "model name").or_else(|| cpu_field(&cpu, "CPU part")),
