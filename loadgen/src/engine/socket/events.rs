@@ -212,6 +212,8 @@ impl<W: Workload> Worker<W> {
     fn hold(&mut self, number: u32, now: u64) {
         self.slots[number as usize].place = Place::Held;
         if now >= self.times.sustain_end {
+            // The second that ends with sustain still counts the connection as open.
+            self.turn_pages(now);
             return self.close_one_held(number, now);
         }
         let interval = self.context.config.hold_interval.as_nanos() as u64;
