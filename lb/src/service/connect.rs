@@ -50,15 +50,25 @@ pub(crate) async fn connect(context: &ServiceContext) -> Result<(TcpStream, Leas
 ///
 /// # Errors
 /// As [`connect`].
-pub(crate) async fn connect_leased(
+pub(crate) async fn connect_leased(context: &ServiceContext, lease: Lease) -> Result<(TcpStream, Lease), ConnectError> {
+    with_retries(context, lease, async |lease| connect_once(context, lease).await).await
+}
+
+/// Makes `attempt` on the leased server and, while it fails by the server's doing, on others, as
+/// often as the service allows.
+///
+/// # Errors
+/// [`ConnectError`] of the last attempt; the service's `connection_errors` has counted it.
+pub(crate) async fn with_retries<T>(
     context: &ServiceContext,
     mut lease: Lease,
-) -> Result<(TcpStream, Lease), ConnectError> {
+    mut attempt: impl AsyncFnMut(&Lease) -> Result<T, ConnectError>,
+) -> Result<(T, Lease), ConnectError> {
     // Allocates only when something has failed.
     let mut tried: Vec<ServerIndex> = Vec::new();
     loop {
-        let error = match connect_once(context, &lease).await {
-            Ok(stream) => return Ok((stream, lease)),
+        let error = match attempt(&lease).await {
+            Ok(made) => return Ok((made, lease)),
             Err(error) => error,
         };
         let server_failed = !matches!(error, ConnectError::Local { .. });

@@ -15,9 +15,9 @@ use tokio::time::timeout;
 
 use super::output::Output;
 use super::servers::ServerStream;
-use crate::group::{Lease, ServerIndex};
+use crate::group::Lease;
 use crate::service::ServiceContext;
-use crate::service::connect::{ConnectError, is_local, report_ports};
+use crate::service::connect::{ConnectError, is_local, report_ports, with_retries};
 use crate::service::socket::poll_write;
 
 /// Connects to the server of a lease and writes what is pending in `head`, as far as it goes; when
@@ -27,28 +27,11 @@ use crate::service::socket::poll_write;
 /// [`ConnectError`] of the last try; the service's `connection_errors` has counted it.
 pub(crate) async fn dial(
     context: &ServiceContext,
-    mut lease: Lease,
+    lease: Lease,
     head: &mut Output,
 ) -> Result<(ServerStream, Lease), ConnectError> {
-    // Allocates only when something has failed.
-    let mut tried: Vec<ServerIndex> = Vec::new();
-    loop {
-        let error = match dial_once(context, &lease, head).await {
-            Ok(stream) => return Ok((ServerStream { stream, nodelay: false }, lease)),
-            Err(error) => error,
-        };
-        let server_failed = !matches!(error, ConnectError::Local { .. });
-        if server_failed && tried.len() < context.service.retries as usize {
-            tried.push(lease.index());
-            if let Ok(next) = context.group.choose(&tried) {
-                context.counters().retries.add(1);
-                lease = next;
-                continue;
-            }
-        }
-        context.counters().connection_errors.add(1);
-        return Err(error);
-    }
+    let (stream, lease) = with_retries(context, lease, async |lease| dial_once(context, lease, head).await).await?;
+    Ok((ServerStream { stream, nodelay: false }, lease))
 }
 
 async fn dial_once(context: &ServiceContext, lease: &Lease, head: &mut Output) -> Result<TcpStream, ConnectError> {
