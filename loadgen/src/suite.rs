@@ -173,10 +173,11 @@ impl Run<'_> {
         while !self.must_stop() {
             let Some(ask) = search.next(began.elapsed()) else { break };
             let record = self.asked(ask)?;
-            let passed = self.judge(&record);
+            let judged = verdict::passes(self.plan, &record);
+            let passed = judged.decided.then_some(judged.passed);
             let achieved = verdict::achieved(self.plan, &record);
             let robbed = passed.is_none() && !verdict::is_testers_doing(&record);
-            self.keep(record, passed)?;
+            self.keep(record, passed, &judged.reasons)?;
             if robbed && !matches!(ask.purpose, Purpose::Fixed) {
                 // It says nothing about the load; the answer will say why.
                 break;
@@ -226,7 +227,7 @@ impl Run<'_> {
         let load = TrialLoad::Closed(CEILING_OPERATIONS * workers);
         let services = self.testbed.reflectors().to_vec();
         let record = self.trial(Purpose::Ceiling, load, self.plan.load.phases.sustain, services)?;
-        self.keep(record, None)?;
+        self.keep(record, None, &[])?;
         Ok(self.trials.len() - 1)
     }
 
@@ -365,19 +366,10 @@ impl Run<'_> {
         self.testbed.ledgers(true).into_iter().filter_map(Result::ok).collect()
     }
 
-    /// Whether a trial passed; `None` when that cannot be said.
-    fn judge(&self, record: &TrialRecord) -> Option<bool> {
-        let passed = verdict::passes(self.plan, record);
-        passed.decided.then_some(passed.passed)
-    }
-
-    fn keep(&mut self, record: TrialRecord, passed: Option<bool>) -> Result<(), RunError> {
-        let reasons = match record.purpose {
-            Purpose::Ceiling => Vec::new(),
-            _ => verdict::passes(self.plan, &record).reasons,
-        };
-        self.live.done(&record, passed, &reasons);
-        self.folder.trial(&record, passed, &reasons)?;
+    /// Shows, writes and remembers a trial; `passed` is `None` when that cannot be said.
+    fn keep(&mut self, record: TrialRecord, passed: Option<bool>, reasons: &[String]) -> Result<(), RunError> {
+        self.live.done(&record, passed, reasons);
+        self.folder.trial(&record, passed, reasons)?;
         self.trials.push(record);
         Ok(())
     }
