@@ -1,9 +1,13 @@
 //! From a chosen server to a connection: timeout, bookkeeping, and another server when it fails.
 
 use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use rustix::io::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::ServiceContext;
@@ -86,7 +90,11 @@ pub(crate) async fn with_retries<T>(
 
 async fn connect_once(context: &ServiceContext, lease: &Lease) -> Result<TcpStream, ConnectError> {
     let server = || lease.name.clone();
-    match timeout(context.service.timeouts.connect, TcpStream::connect(lease.address)).await {
+    let connected = match begin_connect(lease.address) {
+        Ok(socket) => finish_connect(socket, lease.address, context.service.timeouts.connect).await,
+        Err(error) => Ok(Err(error)),
+    };
+    match connected {
         Ok(Ok(stream)) => {
             // Fails only on a connection that is already gone, which the first read or write will show.
             let _ = stream.set_nodelay(true);
@@ -107,6 +115,44 @@ async fn connect_once(context: &ServiceContext, lease: &Lease) -> Result<TcpStre
             Err(ConnectError::TimedOut { server: server() })
         }
     }
+}
+
+/// Begins to connect, without waiting for the end of the handshake.
+///
+/// # Errors
+/// The kernel's reason; what comes later is told by a write or by `SO_ERROR`.
+pub(crate) fn begin_connect(address: SocketAddr) -> io::Result<Socket> {
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new_raw(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => Err(error),
+        _ => Ok(socket),
+    }
+}
+
+/// Waits for the end of the handshake. Where that is already over (always on loopback), asking for the
+/// connect once more says so, which saves a turn of the event loop.
+async fn finish_connect(
+    socket: Socket,
+    address: SocketAddr,
+    within: Duration,
+) -> Result<io::Result<TcpStream>, Elapsed> {
+    let is_done = match socket.connect(&address.into()) {
+        Ok(()) => true,
+        Err(error) if is_one_of(&error, &[Errno::ISCONN]) => true,
+        Err(error) if is_one_of(&error, &[Errno::ALREADY, Errno::INPROGRESS]) => false,
+        Err(error) => return Ok(Err(error)),
+    };
+    let stream = match TcpStream::from_std(socket.into()) {
+        Ok(stream) if !is_done => stream,
+        registered => return Ok(registered),
+    };
+    // Boxed, so that only a connection that has to wait pays for the state of it.
+    Box::pin(timeout(within, async {
+        stream.writable().await?;
+        stream.take_error()?.map_or(Ok(stream), Err)
+    }))
+    .await
 }
 
 fn failed(context: &ServiceContext, error: ConnectError) -> ConnectError {

@@ -3,6 +3,7 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
+use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -44,6 +45,28 @@ pub(crate) fn poll_write(stream: &TcpStream, cx: &mut Context<'_>, bytes: &[u8])
             result => return Poll::Ready(result),
         }
     }
+}
+
+/// Writes once what the socket takes, without asking tokio first whether it would: a socket nobody
+/// has written to yet always does, long before its first event has been seen.
+pub(crate) fn poll_write_first(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+    blocked: &mut bool,
+) -> Poll<io::Result<usize>> {
+    if !*blocked {
+        match rustix::io::write(stream, bytes) {
+            Ok(count) => return Poll::Ready(Ok(count)),
+            Err(Errno::AGAIN | Errno::INTR) => *blocked = true,
+            Err(errno) => return Poll::Ready(Err(errno.into())),
+        }
+    }
+    let written = poll_write(stream, cx, bytes);
+    if let Poll::Ready(Ok(_)) = written {
+        *blocked = false;
+    }
+    written
 }
 
 /// Ends our direction of a stream with a FIN; the other direction stays open.

@@ -19,7 +19,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::buffers::Buffer;
 use super::connect::{ConnectError, connect};
-use super::socket::{poll_read, poll_write, reset_on_close, send_fin};
+use super::socket::{poll_read, poll_write_first, reset_on_close, send_fin};
 use super::{ServiceContext, buffers::BufferStock};
 use crate::counters::Counter;
 use crate::group::Lease;
@@ -135,6 +135,8 @@ struct Direction<'a> {
     to: &'a TcpStream,
     counters: [&'a Counter; 2],
     state: State<'a>,
+    /// The last write did not take all.
+    blocked: bool,
     /// Bytes read so far.
     bytes: u64,
     /// When a byte was last read or written.
@@ -153,7 +155,7 @@ enum State<'a> {
 
 impl<'a> Direction<'a> {
     fn new(from: &'a TcpStream, to: &'a TcpStream, counters: [&'a Counter; 2], now: Instant) -> Self {
-        Self { from, to, counters, state: State::Reading, bytes: 0, last: now }
+        Self { from, to, counters, state: State::Reading, blocked: false, bytes: 0, last: now }
     }
 
     fn has_ended(&self) -> bool {
@@ -168,7 +170,8 @@ impl<'a> Direction<'a> {
             match &mut self.state {
                 State::Reading => ready!(self.poll_fill(cx, stock, last)).map_err(|_| Broken::From)?,
                 State::Writing { buffer, start, end } => {
-                    *start += ready!(poll_write(self.to, cx, &buffer[*start..*end])).map_err(|_| Broken::To)?;
+                    *start += ready!(poll_write_first(self.to, cx, &buffer[*start..*end], &mut self.blocked))
+                        .map_err(|_| Broken::To)?;
                     let written = start == end;
                     self.last = Instant::now();
                     if written {

@@ -9,7 +9,6 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpStream as StdStream};
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -17,7 +16,7 @@ use super::output::Output;
 use super::servers::ServerStream;
 use crate::group::Lease;
 use crate::service::ServiceContext;
-use crate::service::connect::{ConnectError, is_local, report_ports, with_retries};
+use crate::service::connect::{ConnectError, begin_connect, is_local, report_ports, with_retries};
 use crate::service::socket::poll_write;
 
 /// Connects to the server of a lease and writes what is pending in `head`, as far as it goes; when
@@ -64,7 +63,7 @@ async fn connect_and_write(
     address: SocketAddr,
     head: &mut Output,
 ) -> io::Result<Option<(TcpStream, usize)>> {
-    let socket = begin(address)?;
+    let socket = begin_connect(address)?;
     let first = rustix::io::write(&socket, head.pending());
     // Registered with the runtime only now, when there is something to wait for.
     let stream = TcpStream::from_std(StdStream::from(socket))?;
@@ -82,13 +81,4 @@ async fn connect_and_write(
     };
     head.advance(written);
     Ok(Some((stream, written)))
-}
-
-fn begin(address: SocketAddr) -> io::Result<Socket> {
-    let kind = Type::STREAM.nonblocking().cloexec();
-    let socket = Socket::new_raw(Domain::for_address(address), kind, Some(Protocol::TCP))?;
-    match socket.connect(&address.into()) {
-        Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => Err(error),
-        _ => Ok(socket),
-    }
 }

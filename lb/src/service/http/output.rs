@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use tokio::net::TcpStream;
 
 use crate::service::buffers::BUFFER_SIZE;
-use crate::service::socket::poll_write;
+use crate::service::socket::poll_write_first;
 
 /// Room for a head of the largest size and what is added to it.
 const CAPACITY: usize = BUFFER_SIZE + 1024;
@@ -105,26 +105,4 @@ impl Drop for Output {
     fn drop(&mut self) {
         self.clear();
     }
-}
-
-/// Writes once what the socket takes, without asking tokio first whether it would: a socket nobody
-/// has written to yet always does, long before its first event has been seen.
-pub(crate) fn poll_write_first(
-    stream: &TcpStream,
-    cx: &mut Context<'_>,
-    bytes: &[u8],
-    blocked: &mut bool,
-) -> Poll<io::Result<usize>> {
-    if !*blocked {
-        match rustix::io::write(stream, bytes) {
-            Ok(count) => return Poll::Ready(Ok(count)),
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => *blocked = true,
-            Err(errno) => return Poll::Ready(Err(errno.into())),
-        }
-    }
-    let written = poll_write(stream, cx, bytes);
-    if let Poll::Ready(Ok(_)) = written {
-        *blocked = false;
-    }
-    written
 }

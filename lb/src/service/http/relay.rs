@@ -16,13 +16,14 @@ use tokio::time::{Instant, Sleep};
 use super::defect::Defect;
 use super::exchange::{Exchange, Step};
 use super::input::Input;
-use super::output::{Output, poll_write_first};
+use super::output::Output;
 use super::response::ResponseHead;
 use super::rewrite::{self, ClientConnection};
 use super::scan::{HeadScan, Scanned};
 use super::timer::poll_deadline;
 use crate::group::Lease;
 use crate::service::ServiceContext;
+use crate::service::socket::poll_write_first;
 
 /// How a relay ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +69,9 @@ pub(crate) struct Relay<'a> {
 pub(crate) struct Up {
     /// The request head and the content that came with it.
     pub(crate) output: Output,
-    /// Whether `output` is needed again if the server connection turns out to be dead.
-    keep: bool,
+    /// Whether `output` is needed again if the server connection, which has been used before, turns out
+    /// to be dead.
+    pub(crate) keep: bool,
     /// Whether the client waits for `100 Continue` before it sends its content.
     waits_for_continue: bool,
     /// Bytes of request content read so far.
