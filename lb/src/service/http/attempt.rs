@@ -27,6 +27,14 @@ pub(crate) struct Opened {
     waits_for_continue: bool,
 }
 
+/// What came of a request on one server connection.
+enum Relayed {
+    /// The exchange is over; the word is for the access log.
+    Over(After, &'static str),
+    /// The server connection was dead: the request as it has to be written once more.
+    Again(Output),
+}
+
 /// Why a request is answered here.
 pub(crate) enum Refusal {
     /// It is malformed.
@@ -105,42 +113,53 @@ impl Connection<'_> {
             };
             let server = server.ready_for(exchange.has_content());
             lease.counters().requests.add(1);
-            let mut relay = Relay {
-                context: &self.context,
-                exchange: &mut exchange,
-                client: &self.client,
-                input: &mut self.input,
-                server: &server.stream,
-                lease: &lease,
-                is_partial: &mut self.is_partial,
-                up: Up::new(up, reused, waits_for_continue),
-                down: Down::new(Output::new(&self.context.group.http.outputs)),
-                since: Instant::now(),
-            };
-            let end = relay.run(&mut self.timer).await;
-            *relay.is_partial = false;
-            if reused && end == End::ServerClosed && relay.may_repeat() {
-                // The server closed it before it saw this request, or nobody can tell the difference.
-                repeated = true;
-                up = relay.up.output;
-                up.rewind();
-                continue;
+            let up_once = Up::new(up, reused, waits_for_continue);
+            match self.relay(&mut exchange, server, &lease, up_once).await {
+                Relayed::Over(after, word) => {
+                    self.book.lease = Some(lease);
+                    return (after, word);
+                }
+                Relayed::Again(request) => (up, repeated) = (request, true),
             }
-            let delivered = relay.request_is_delivered();
-            let Relay { up: Up { received, ready, .. }, down, .. } = relay;
-            self.input.consume(ready);
-            self.book.bytes_in += received;
-            self.book.bytes_out = down.sent;
-            self.book.status = down.status;
-            let served = Served { server, lease: &lease, down, delivered };
-            let result = match end {
-                End::Done => (self.keep(&exchange, served), "ok"),
-                // Boxed like all that is rare, so that an idle connection does not pay for its state.
-                _ => Box::pin(self.conclude(end, &exchange, served)).await,
-            };
-            self.book.lease = Some(lease);
-            return result;
         }
+    }
+
+    /// Runs one exchange on the server connection it was given.
+    async fn relay(&mut self, exchange: &mut Exchange, server: ServerStream, lease: &Lease, up: Up) -> Relayed {
+        let reused = up.keep;
+        let mut relay = Relay {
+            context: &self.context,
+            exchange: &mut *exchange,
+            client: &self.client,
+            input: &mut self.input,
+            server: &server.stream,
+            lease,
+            is_partial: &mut self.is_partial,
+            up,
+            down: Down::new(Output::new(&self.context.group.http.outputs)),
+            since: Instant::now(),
+        };
+        let end = relay.run(&mut self.timer).await;
+        *relay.is_partial = false;
+        if reused && end == End::ServerClosed && relay.may_repeat() {
+            // The server closed it before it saw this request, or nobody can tell the difference.
+            let mut request = relay.up.output;
+            request.rewind();
+            return Relayed::Again(request);
+        }
+        let delivered = relay.request_is_delivered();
+        let Relay { up: Up { received, ready, .. }, down, .. } = relay;
+        self.input.consume(ready);
+        self.book.bytes_in += received;
+        self.book.bytes_out = down.sent;
+        self.book.status = down.status;
+        let served = Served { server, lease, down, delivered };
+        let (after, word) = match end {
+            End::Done => (self.keep(exchange, served), "ok"),
+            // Boxed like all that is rare, so that the others do not pay for its state.
+            _ => Box::pin(self.conclude(end, exchange, served)).await,
+        };
+        Relayed::Over(after, word)
     }
 
     /// A connection to the leased server: one that was kept, or a fresh one (then perhaps to another

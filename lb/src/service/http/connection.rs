@@ -82,8 +82,6 @@ pub(crate) enum After {
 enum Heard {
     /// The head is so many bytes of the input.
     Head { start: usize, end: usize },
-    /// The connection ended, or was idle for too long, before a byte of it.
-    Nothing,
     /// It is malformed or was cut off.
     Defective(Defect),
     /// Its end did not come in time.
@@ -112,7 +110,7 @@ impl<'t> Connection<'t> {
     }
 
     /// Serves requests until the connection ends.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(&mut self) {
         let after = loop {
             match self.serve_request().await {
                 After::Stay => {}
@@ -128,22 +126,28 @@ impl<'t> Connection<'t> {
     }
 
     async fn serve_request(&mut self) -> After {
-        let heard = self.hear().await;
-        let (after, end) = match heard {
-            Heard::Nothing => return After::Close,
-            Heard::Head { start, end } => match self.open(start, end) {
-                Ok(opened) => self.exchange(opened).await,
-                Err(refusal) => Box::pin(self.refuse(refusal)).await,
-            },
-            Heard::Defective(defect) => Box::pin(self.refuse(Refusal::Defective(defect))).await,
-            Heard::TimedOut => Box::pin(self.refuse(Refusal::TimedOut)).await,
-        };
+        let Some(heard) = self.hear().await else { return After::Close };
+        // Boxed, so that an idle connection has no memory for the state of an exchange.
+        let (after, end) = Box::pin(self.respond(heard)).await;
         self.record(end);
         after
     }
 
-    /// Waits for the next request head.
-    async fn hear(&mut self) -> Heard {
+    async fn respond(&mut self, heard: Heard) -> (After, &'static str) {
+        let refusal = match heard {
+            Heard::Head { start, end } => match self.open(start, end) {
+                Ok(opened) => return self.exchange(opened).await,
+                Err(refusal) => refusal,
+            },
+            Heard::Defective(defect) => Refusal::Defective(defect),
+            Heard::TimedOut => Refusal::TimedOut,
+        };
+        Box::pin(self.refuse(refusal)).await
+    }
+
+    /// Waits for the next request head; `None` when the connection ended, or was idle for too long,
+    /// before a byte of it.
+    async fn hear(&mut self) -> Option<Heard> {
         let context = Rc::clone(&self.context);
         let mut drained = pin!(context.drain.begun());
         let mut scan = HeadScan::request();
@@ -151,14 +155,16 @@ impl<'t> Connection<'t> {
         poll_fn(|cx| {
             loop {
                 match scan.advance(self.input.bytes()) {
-                    Ok(Scanned::Complete { start, end }) => return Poll::Ready(Heard::Head { start, end }),
+                    Ok(Scanned::Complete { start, end }) => return Poll::Ready(Some(Heard::Head { start, end })),
                     Ok(Scanned::Partial) => {}
-                    Err(defect) => return Poll::Ready(Heard::Defective(defect)),
+                    Err(defect) => return Poll::Ready(Some(Heard::Defective(defect))),
                 }
                 let begun = !self.input.is_empty();
                 match self.input.poll_fill(&self.client, cx, &context.buffers) {
-                    Poll::Ready(Ok(0)) if scan.has_begun() => return Poll::Ready(Heard::Defective(Defect::Truncated)),
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Heard::Nothing),
+                    Poll::Ready(Ok(0)) if scan.has_begun() => {
+                        return Poll::Ready(Some(Heard::Defective(Defect::Truncated)));
+                    }
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(None),
                     Poll::Ready(Ok(count)) => {
                         context.counters().bytes_in.add(count as u64);
                         if !begun {
@@ -171,13 +177,13 @@ impl<'t> Connection<'t> {
                 // A new connection may bring one request even now: its client could not know.
                 let idle = !begun && self.requests > 0;
                 if idle && (context.drain.is_draining() || drained.as_mut().poll(cx).is_ready()) {
-                    return Poll::Ready(Heard::Nothing);
+                    return Poll::Ready(None);
                 }
                 let timeouts = &context.service.timeouts;
                 let patience = if begun { timeouts.client_head } else { timeouts.client_idle };
                 ready!(poll_deadline(&mut self.timer, cx, self.book.started + patience));
                 context.counters().timeouts.add(1);
-                return Poll::Ready(if begun { Heard::TimedOut } else { Heard::Nothing });
+                return Poll::Ready(begun.then_some(Heard::TimedOut));
             }
         })
         .await
