@@ -104,7 +104,7 @@ impl Connection<'_> {
         let Opened { mut exchange, mut up, mut lease, waits_for_continue } = opened;
         let mut repeated = false;
         loop {
-            let (server, reused) = match self.reach(lease, &mut up, repeated).await {
+            let (server, reused) = match self.reach(&exchange, lease, &mut up, repeated).await {
                 Ok((server, leased, reused)) => {
                     lease = leased;
                     (server, reused)
@@ -166,11 +166,12 @@ impl Connection<'_> {
     /// server) that has been given what is pending in `up`. The flag says that it was kept.
     async fn reach(
         &mut self,
+        exchange: &Exchange,
         lease: Lease,
         up: &mut Output,
         fresh: bool,
     ) -> Result<(ServerStream, Lease, bool), ConnectError> {
-        let kept = if fresh { None } else { self.kept_connection(lease.index()) };
+        let kept = if fresh { None } else { self.kept_connection(lease.index(), exchange) };
         if let Some(server) = kept {
             lease.counters().reuses.add(1);
             return Ok((server, lease, true));
@@ -180,7 +181,7 @@ impl Connection<'_> {
     }
 
     /// A connection to this server that has carried a request before, if the rules allow one.
-    fn kept_connection(&mut self, server: ServerIndex) -> Option<ServerStream> {
+    fn kept_connection(&mut self, server: ServerIndex, exchange: &Exchange) -> Option<ServerStream> {
         match self.context.service.reuse {
             Reuse::Never => {
                 let at = self.own.iter().position(|(of, _)| *of == server)?;
@@ -189,7 +190,7 @@ impl Connection<'_> {
             }
             // Nobody could repeat the first request of a connection for its client.
             Reuse::Safe if self.requests <= 1 => None,
-            Reuse::Safe | Reuse::Always => self.context.group.http.take(server),
+            Reuse::Safe | Reuse::Always => self.context.group.http.take(server, !exchange.may_repeat()),
         }
     }
 

@@ -5,11 +5,13 @@
 //! server. That is seen before each use, and once a second by a sweep that runs while there are any.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -67,10 +69,15 @@ impl ServerConnections {
     }
 
     /// A connection that nothing is known against, the one used last.
-    pub(crate) fn take(&self, server: ServerIndex) -> Option<ServerStream> {
+    ///
+    /// With `certain` the kernel is asked. Without, what the event loop knows has to do, which is as old
+    /// as its last turn: enough for a request that may be repeated.
+    pub(crate) fn take(&self, server: ServerIndex, certain: bool) -> Option<ServerStream> {
         let mut idle = self.idle.borrow_mut();
         while let Some(candidate) = idle[server.0].pop() {
-            if is_silent(&candidate.server.stream) {
+            let stream = &candidate.server.stream;
+            let silent = if certain { is_silent(stream) } else { seems_silent(stream) };
+            if silent {
                 return Some(candidate.server);
             }
         }
@@ -119,6 +126,14 @@ async fn sweep(group: &Rc<WorkerGroup>) {
             return;
         }
     }
+}
+
+/// Whether nothing had come since the last response when the event loop last looked. Costs no system
+/// call: it relies on [`poll_read`](crate::service::socket::poll_read), which leaves a stream marked as
+/// empty when it has read all there was.
+fn seems_silent(stream: &TcpStream) -> bool {
+    let unread = stream.try_io(Interest::READABLE, || Ok(()));
+    matches!(unread, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Whether nothing has come since the last response. It asks the kernel: what tokio knows is as old as
