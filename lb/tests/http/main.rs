@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first thing that goes wrong, and so does its testbed")]
 
+mod conformance;
 mod failures;
 mod forwarding;
 mod framing;
