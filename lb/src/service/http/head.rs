@@ -241,7 +241,8 @@ fn is_authority(text: &[u8]) -> bool {
         }
         _ => {
             let end = text.iter().position(|&byte| byte == b':').unwrap_or(text.len());
-            (grammar::all(&text[..end], HOST), &text[end..])
+            let host = &text[..end];
+            (grammar::all(host, HOST) && has_sound_escapes(host), &text[end..])
         }
     };
     let port_is_sound = match port {
@@ -250,6 +251,13 @@ fn is_authority(text: &[u8]) -> bool {
         _ => false,
     };
     host_is_sound && port_is_sound
+}
+
+/// Whether each percent sign is followed by two hexadecimal digits (RFC 3986, 2.1).
+fn has_sound_escapes(text: &[u8]) -> bool {
+    let mut parts = text.split(|&byte| byte == b'%');
+    parts.next();
+    parts.all(|part| part.get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)))
 }
 
 fn request_framing(head: &[u8], fields: &Fields, version: Version) -> Result<Framing, Defect> {
