@@ -194,21 +194,21 @@ pub(crate) fn content_length(head: &[u8], fields: &Fields) -> Result<Option<u64>
 /// Whether the message is chunked, the only transfer coding there is here.
 ///
 /// # Errors
-/// [`Defect::UnknownCoding`] if the list is sound but names other codings, else [`Defect::BadCoding`].
+/// [`Defect::UnknownCoding`] if the list is sound but names other codings as well, else
+/// [`Defect::BadCoding`].
 pub(crate) fn is_chunked(head: &[u8], fields: &Fields) -> Result<bool, Defect> {
     let mut values = fields.values(head, Kind::TransferEncoding);
     let Some(value) = values.next() else { return Ok(false) };
     if value.eq_ignore_ascii_case(b"chunked") && values.next().is_none() {
         return Ok(true);
     }
-    // RFC 9112, 6.1: chunked is applied once and last; a list that breaks this has no end one
-    // could agree on. A sound list of other codings is merely not spoken here.
-    let mut codings = fields.values(head, Kind::TransferEncoding).flat_map(grammar::list);
-    let tokens = codings.all(|coding| grammar::all(coding, TOKEN));
+    // RFC 9112, 6.1 and 6.3: chunked is applied once and last; a list that breaks this, or has no
+    // chunked at all, has no end one could agree on. Only other codings inside it are merely not spoken.
     let codings = || fields.values(head, Kind::TransferEncoding).flat_map(grammar::list);
-    let chunked = codings().filter(|coding| coding.eq_ignore_ascii_case(b"chunked")).count();
-    let last_is_chunked = codings().last().is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
-    let sound = tokens && codings().count() > 0 && (chunked == 0 || (chunked == 1 && last_is_chunked));
-    let other = codings().count() > chunked;
-    Err(if sound && other { Defect::UnknownCoding } else { Defect::BadCoding })
+    let chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    let tokens = codings().all(|coding| grammar::all(coding, TOKEN));
+    let once = codings().filter(|coding| chunked(coding)).count() == 1;
+    let last = codings().last().is_some_and(chunked);
+    let other = codings().count() > 1;
+    Err(if tokens && once && last && other { Defect::UnknownCoding } else { Defect::BadCoding })
 }
