@@ -25,6 +25,8 @@ pub(crate) enum Defect {
     MissingColon,
     #[error("the request line is longer than 16 KiB")]
     TargetTooLong,
+    #[error("the method is longer than 16 KiB")]
+    MethodTooLong,
     #[error("the head is longer than 16 KiB")]
     HeadTooLarge,
     #[error("the head has more than 101 fields")]
@@ -91,7 +93,7 @@ impl Defect {
         match self {
             Self::TargetTooLong => 414,
             Self::HeadTooLarge | Self::TooManyFields | Self::TrailerTooLarge => 431,
-            Self::Connect | Self::UnknownCoding => 501,
+            Self::Connect | Self::MethodTooLong | Self::UnknownCoding => 501,
             Self::UnaskedSwitch | Self::TooManyInterim => 502,
             Self::UnsupportedVersion => 505,
             _ => 400,

@@ -34,6 +34,7 @@ pub(crate) struct HeadScan {
     start: usize,
     fields: usize,
     state: State,
+    is_request: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -55,12 +56,12 @@ enum State {
 impl HeadScan {
     /// A scan for a request.
     pub(crate) fn request() -> Self {
-        Self { at: 0, start: 0, fields: 0, state: State::Before }
+        Self { at: 0, start: 0, fields: 0, state: State::Before, is_request: true }
     }
 
     /// A scan for a response.
     pub(crate) fn response() -> Self {
-        Self { at: 0, start: 0, fields: 0, state: State::First }
+        Self { at: 0, start: 0, fields: 0, state: State::First, is_request: false }
     }
 
     /// Whether bytes of a message have been seen; an empty line before a request is none.
@@ -91,7 +92,10 @@ impl HeadScan {
         }
         match self.state {
             _ if window.len() < HEAD_MAX => Ok(Scanned::Partial),
-            State::Before | State::BeforeCr | State::First | State::StartLine => Err(Defect::TargetTooLong),
+            State::StartLine if self.is_request => {
+                let has_target = window[self.start..].contains(&b' ');
+                Err(if has_target { Defect::TargetTooLong } else { Defect::MethodTooLong })
+            }
             _ => Err(Defect::HeadTooLarge),
         }
     }
@@ -214,7 +218,10 @@ mod tests {
         assert_eq!(whole(&head), Ok(Scanned::Complete { start: 0, end: HEAD_MAX }));
         head.insert(20, b'a');
         assert_eq!(whole(&head), Err(Defect::HeadTooLarge));
-        assert_eq!(whole(&vec![b'G'; HEAD_MAX]), Err(Defect::TargetTooLong));
+        assert_eq!(whole(&vec![b'G'; HEAD_MAX]), Err(Defect::MethodTooLong));
+        let line = [b"GET /".as_slice(), &vec![b'a'; HEAD_MAX]].concat();
+        assert_eq!(whole(&line), Err(Defect::TargetTooLong));
+        assert_eq!(HeadScan::response().advance(&line), Err(Defect::HeadTooLarge));
         let fields = |count: usize| [b"GET / HTTP/1.1\r\n".as_slice(), &b"a:b\r\n".repeat(count), b"\r\n"].concat();
         assert!(matches!(whole(&fields(FIELDS_MAX)), Ok(Scanned::Complete { .. })));
         assert_eq!(whole(&fields(FIELDS_MAX + 1)), Err(Defect::TooManyFields));
