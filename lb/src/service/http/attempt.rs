@@ -75,10 +75,10 @@ impl Connection<'_> {
         let mut exchange = Exchange::new(&head);
         self.input.consume(end);
         // The content that has come with the head leaves with it.
-        let content = exchange.request_bytes(self.input.bytes()).map_err(Refusal::Defective)?;
-        up.tail().extend_from_slice(&self.input.bytes()[..content]);
-        self.input.consume(content);
-        self.book.bytes_in += content as u64;
+        let content = exchange.request_bytes(self.input.bytes_mut()).map_err(Refusal::Defective)?;
+        up.tail().extend_from_slice(&self.input.bytes()[..content.forward]);
+        self.input.consume(content.consumed);
+        self.book.bytes_in += content.consumed as u64;
         let waits_for_continue = head.expects_continue && !exchange.request_is_complete();
         match lease {
             Ok(lease) => Ok(Opened { exchange, up, lease, waits_for_continue }),

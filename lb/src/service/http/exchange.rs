@@ -83,12 +83,14 @@ impl Exchange {
         self.has_content
     }
 
-    /// Follows the request content through what the client sent.
+    /// Follows the request content through what the client sent; the first `forward` bytes are then
+    /// for the server.
     ///
     /// # Errors
     /// The defect of its framing.
-    pub(crate) fn request_bytes(&mut self, bytes: &[u8]) -> Result<usize, Defect> {
-        Ok(self.request.feed(bytes)?.consumed)
+    pub(crate) fn request_bytes(&mut self, bytes: &mut [u8]) -> Result<Forward, Defect> {
+        let Progress { consumed, forward, .. } = self.request.feed(bytes)?;
+        Ok(Forward { consumed, forward })
     }
 
     /// Whether the whole request has come from the client.
@@ -146,16 +148,16 @@ impl Exchange {
         Ok(Step::Final { connection, strip: self.version == Version::Http10 })
     }
 
-    /// Follows the response content through what the server sent; the first `content` (if the
-    /// framing is taken off) or `consumed` bytes are then for the client.
+    /// Follows the response content through what the server sent; the first `forward` bytes are then
+    /// for the client.
     ///
     /// # Errors
     /// The defect of its framing.
     pub(crate) fn response_bytes(&mut self, bytes: &mut [u8]) -> Result<Forward, Defect> {
         let Some(answer) = &mut self.answer else { return Ok(Forward::default()) };
-        let Progress { consumed, content } =
+        let Progress { consumed, forward, .. } =
             if answer.strip { answer.body.strip(bytes)? } else { answer.body.feed(bytes)? };
-        Ok(Forward { consumed, forward: if answer.strip { content } else { consumed } })
+        Ok(Forward { consumed, forward })
     }
 
     /// The server has closed its side.
@@ -201,12 +203,12 @@ impl Exchange {
     }
 }
 
-/// What has become of the bytes of a response.
+/// What has become of the bytes of a message.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Forward {
-    /// Bytes that belonged to the response.
+    /// Bytes that belonged to it.
     pub(crate) consumed: usize,
-    /// Bytes at the start of the buffer that are for the client.
+    /// Bytes at the start of the buffer that are for the other side.
     pub(crate) forward: usize,
 }
 
@@ -245,11 +247,11 @@ mod tests {
     #[test]
     fn an_early_answer_ends_the_client_connection() {
         let mut it = exchange("POST / HTTP/1.1", "Content-Length: 5\r\n");
-        assert_eq!(it.request_bytes(b"ab"), Ok(2));
+        assert_eq!(it.request_bytes(&mut b"ab".to_vec()), Ok(Forward { consumed: 2, forward: 2 }));
         let step = answer(&mut it, "413 Too Large\r\nContent-Length: 0", b"");
         assert_eq!(step, Ok(Step::Final { connection: ClientConnection::Close, strip: false }));
         assert!(!it.client_persists() && !it.server_persists(0));
-        assert_eq!(it.request_bytes(b"cdenext"), Ok(3));
+        assert_eq!(it.request_bytes(&mut b"cdenext".to_vec()), Ok(Forward { consumed: 3, forward: 3 }));
         assert!(!it.client_persists(), "the client has been told that it ends");
         assert!(it.server_persists(0));
     }

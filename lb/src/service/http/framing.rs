@@ -2,16 +2,18 @@
 //!
 //! A [`BodyDecoder`] is fed what arrives and says how much of it belongs to the message. It keeps
 //! no bytes: a body is forwarded from the buffer it was read into, chunk framing included, once it
-//! has been found sound. Only for an HTTP/1.0 client is the framing taken off ([`BodyDecoder::strip`]).
+//! has been found sound. Only for an HTTP/1.0 client is the framing taken off ([`BodyDecoder::strip`]),
+//! and trailers that must not be sent are dropped ([`trailer`]).
 //! Invariant: the result does not depend on how the bytes were split.
+
+mod trailer;
 
 use super::defect::Defect;
 use super::grammar::{self, TEXT, TOKEN};
+use trailer::{Trailer, TrailerStep};
 
 /// Longest extension of one chunk, in bytes. Nobody uses them; long ones are an attack.
 const EXTENSION_MAX: u16 = 256;
-/// Longest trailer section, in bytes.
-const TRAILER_MAX: u16 = 4096;
 /// Most hexadecimal digits of a chunk size, leading zeros included; 15 keep it below 2^60.
 const SIZE_DIGITS_MAX: u8 = 15;
 
@@ -31,10 +33,13 @@ pub(crate) enum Framing {
 /// How much of the bytes fed belongs to the message.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Progress {
-    /// Bytes that belong to the message, framing included. What follows them does not.
+    /// Bytes that belong to the message, framing included. What follows them does not, or is the
+    /// beginning of a trailer's name and has to be fed again with the rest of it.
     pub(crate) consumed: usize,
     /// Of these, bytes of content.
     pub(crate) content: usize,
+    /// Of these, bytes to be forwarded; they have been moved to the start.
+    pub(crate) forward: usize,
 }
 
 /// Follows one message body.
@@ -57,7 +62,7 @@ enum Chunk {
     Data { left: u64 },
     DataCr,
     DataLf,
-    Trailer { length: u16, part: TrailerPart },
+    Trailer(Trailer),
 }
 
 /// Where in `*( ";" name [ "=" ( token / quoted-string ) ] )` an extension is.
@@ -70,15 +75,6 @@ enum Part {
     Quoted,
     Escaped,
     QuoteEnd,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum TrailerPart {
-    LineStart,
-    Name,
-    Value,
-    Cr,
-    FinalCr,
 }
 
 impl BodyDecoder {
@@ -97,34 +93,39 @@ impl BodyDecoder {
         self.0 == State::Done
     }
 
-    /// Follows the message through `bytes`, as far as it goes.
+    /// Follows the message through `bytes`, as far as it goes, and moves what is to be forwarded to
+    /// their start: all of it, unless there are trailers that must not be.
     ///
     /// # Errors
     /// The defect of its chunk framing; the message cannot be followed any further.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<Progress, Defect> {
-        let mut total = Progress::default();
-        while total.consumed < bytes.len() && !self.is_done() {
-            let step = self.step(&bytes[total.consumed..])?;
-            total.consumed += step.consumed;
-            total.content += step.content;
-        }
-        Ok(total)
+    pub(crate) fn feed(&mut self, bytes: &mut [u8]) -> Result<Progress, Defect> {
+        self.follow(bytes, |step| step.forward)
     }
 
-    /// Like [`Self::feed`], and moves the content to the start of `bytes`, without chunk framing.
+    /// Like [`Self::feed`], but only the content is to be forwarded.
     ///
     /// # Errors
     /// As [`Self::feed`].
     pub(crate) fn strip(&mut self, bytes: &mut [u8]) -> Result<Progress, Defect> {
+        self.follow(bytes, |step| step.content)
+    }
+
+    fn follow(&mut self, bytes: &mut [u8], kept: impl Fn(&Progress) -> usize) -> Result<Progress, Defect> {
         let mut total = Progress::default();
         while total.consumed < bytes.len() && !self.is_done() {
             let start = total.consumed;
             let step = self.step(&bytes[start..])?;
-            if step.content > 0 {
-                bytes.copy_within(start..start + step.content, total.content);
+            if step.consumed == 0 {
+                break;
+            }
+            // Each step is kept or dropped as a whole.
+            let kept = kept(&step);
+            if kept > 0 && total.forward < start {
+                bytes.copy_within(start..start + kept, total.forward);
             }
             total.consumed += step.consumed;
             total.content += step.content;
+            total.forward += kept;
         }
         Ok(total)
     }
@@ -143,9 +144,10 @@ impl BodyDecoder {
         }
     }
 
-    /// One run of content or one byte of framing; `bytes` is not empty and the body not done.
+    /// One run of content, one byte of framing or one name of a trailer; `bytes` is not empty and the
+    /// body not done. Nothing is consumed if the name is not complete.
     fn step(&mut self, bytes: &[u8]) -> Result<Progress, Defect> {
-        let content = |length: usize| Ok(Progress { consumed: length, content: length });
+        let content = |length: usize| Ok(Progress { consumed: length, content: length, forward: length });
         match self.0 {
             State::Done => Ok(Progress::default()),
             State::Close => content(bytes.len()),
@@ -161,10 +163,14 @@ impl BodyDecoder {
                 self.0 = State::Chunk(if left == 0 { Chunk::DataCr } else { Chunk::Data { left } });
                 content(length)
             }
+            State::Chunk(Chunk::Trailer(trailer)) => {
+                let TrailerStep { next, consumed, forward } = trailer.step(bytes)?;
+                self.0 = next.map_or(State::Done, |trailer| State::Chunk(Chunk::Trailer(trailer)));
+                Ok(Progress { consumed, content: 0, forward })
+            }
             State::Chunk(chunk) => {
-                let next = chunk.next(bytes[0])?;
-                self.0 = next.map_or(State::Done, State::Chunk);
-                Ok(Progress { consumed: 1, content: 0 })
+                self.0 = State::Chunk(chunk.next(bytes[0])?);
+                Ok(Progress { consumed: 1, content: 0, forward: 1 })
             }
         }
     }
@@ -175,30 +181,25 @@ fn clamp(left: u64, available: usize) -> usize {
 }
 
 impl Chunk {
-    /// The state behind one byte of framing; `None` when the message is complete.
-    fn next(self, byte: u8) -> Result<Option<Self>, Defect> {
-        let next = match self {
-            Self::Size { size, digits } => return Self::next_of_size(size, digits, byte).map(Some),
+    /// The state behind one byte of framing in front of the trailers.
+    fn next(self, byte: u8) -> Result<Self, Defect> {
+        Ok(match self {
+            Self::Size { size, digits } => return Self::next_of_size(size, digits, byte),
             Self::Extension { length: EXTENSION_MAX, .. } => return Err(Defect::BadChunkExtension),
             Self::Extension { size, length, part } => match part.next(byte)? {
                 Some(part) => Self::Extension { size, length: length + 1, part },
                 None => Self::SizeCr { size },
             },
             Self::SizeCr { size } => match byte {
-                b'\n' if size == 0 => Self::Trailer { length: 0, part: TrailerPart::LineStart },
+                b'\n' if size == 0 => Self::Trailer(Trailer::default()),
                 b'\n' => Self::Data { left: size },
                 _ => return Err(Defect::BareCr),
             },
             Self::DataCr if byte == b'\r' => Self::DataLf,
             Self::DataLf if byte == b'\n' => Self::Size { size: 0, digits: 0 },
             Self::DataCr | Self::DataLf | Self::Data { .. } => return Err(Defect::BadChunkEnd),
-            Self::Trailer { length: TRAILER_MAX, .. } => return Err(Defect::TrailerTooLarge),
-            Self::Trailer { length, part } => match part.next(byte)? {
-                Some(part) => Self::Trailer { length: length + 1, part },
-                None => return Ok(None),
-            },
-        };
-        Ok(Some(next))
+            Self::Trailer(_) => return Err(Defect::BadTrailer),
+        })
     }
 
     fn next_of_size(size: u64, digits: u8, byte: u8) -> Result<Self, Defect> {
@@ -236,136 +237,5 @@ impl Part {
     }
 }
 
-impl TrailerPart {
-    /// `None` at the LF that ends the message.
-    fn next(self, byte: u8) -> Result<Option<Self>, Defect> {
-        let next = match (self, byte) {
-            (Self::FinalCr, b'\n') => return Ok(None),
-            (Self::LineStart, b'\r') => Self::FinalCr,
-            (Self::LineStart | Self::Name, _) if grammar::is(byte, TOKEN) => Self::Name,
-            (Self::Name, b':') => Self::Value,
-            (Self::Value, b'\r') => Self::Cr,
-            (Self::Value, _) if grammar::is(byte, TEXT) => Self::Value,
-            (Self::Cr, b'\n') => Self::LineStart,
-            _ => return Err(Defect::BadTrailer),
-        };
-        Ok(Some(next))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn whole(framing: Framing, bytes: &[u8]) -> Result<(Progress, bool), Defect> {
-        let mut decoder = BodyDecoder::new(framing);
-        let progress = decoder.feed(bytes)?;
-        Ok((progress, decoder.is_done()))
-    }
-
-    fn progress(consumed: usize, content: usize) -> Progress {
-        Progress { consumed, content }
-    }
-
-    #[test]
-    fn a_message_ends_where_its_framing_says() {
-        assert_eq!(whole(Framing::None, b"next"), Ok((progress(0, 0), true)));
-        assert_eq!(whole(Framing::Length(3), b"abcnext"), Ok((progress(3, 3), true)));
-        assert_eq!(whole(Framing::Length(9), b"abc"), Ok((progress(3, 3), false)));
-        assert_eq!(whole(Framing::Close, b"abc"), Ok((progress(3, 3), false)));
-        assert_eq!(whole(Framing::Chunked, b"3\r\nabc\r\n0\r\n\r\nnext"), Ok((progress(13, 3), true)));
-        assert_eq!(whole(Framing::Chunked, b"00\r\nA: b\r\nC:\r\n\r\n"), Ok((progress(16, 0), true)));
-        assert_eq!(whole(Framing::Chunked, b"1;a;b=c;d=\"e\\\"\"\r\nx\r\n0;z\r\n\r\n"), Ok((progress(27, 1), true)));
-    }
-
-    #[test]
-    fn bad_chunk_framing_is_refused() {
-        let rows: [(&str, Defect); 24] = [
-            ("\r\n", Defect::BadChunkSize),
-            ("g\r\n", Defect::BadChunkSize),
-            ("-1\r\n", Defect::BadChunkSize),
-            ("+1\r\n", Defect::BadChunkSize),
-            (" 1\r\n", Defect::BadChunkSize),
-            ("1 \r\n", Defect::BadChunkSize),
-            ("0x1\r\n", Defect::BadChunkSize),
-            ("1_0\r\n", Defect::BadChunkSize),
-            ("1\n", Defect::BadChunkSize),
-            ("1000000000000000\r\n", Defect::BadChunkSize),
-            ("ffffffffffffffffffff\r\n", Defect::BadChunkSize),
-            ("1\rx", Defect::BareCr),
-            ("1\r\nab\r\n", Defect::BadChunkEnd),
-            ("1\r\na\n", Defect::BadChunkEnd),
-            ("1\r\na\rb", Defect::BadChunkEnd),
-            ("1;\r\na\r\n", Defect::BadChunkExtension),
-            ("1;a=\r\n", Defect::BadChunkExtension),
-            ("1;a\n", Defect::BadChunkExtension),
-            ("1; a\r\n", Defect::BadChunkExtension),
-            ("1;a=\"b\r\n", Defect::BadChunkExtension),
-            ("0\r\n\n", Defect::BadTrailer),
-            ("0\r\nA\r\n", Defect::BadTrailer),
-            ("0\r\n a: b\r\n", Defect::BadTrailer),
-            ("0\r\na: b\n", Defect::BadTrailer),
-        ];
-        for (bytes, defect) in rows {
-            assert_eq!(whole(Framing::Chunked, bytes.as_bytes()), Err(defect), "{bytes:?}");
-        }
-    }
-
-    #[test]
-    fn extensions_and_trailers_are_bounded() {
-        let extension = |length: usize| format!("0;{}\r\n\r\n", "a".repeat(length));
-        assert!(whole(Framing::Chunked, extension(254).as_bytes()).unwrap().1);
-        assert_eq!(whole(Framing::Chunked, extension(300).as_bytes()), Err(Defect::BadChunkExtension));
-        let trailers = format!("0\r\n{}\r\n", "a: b\r\n".repeat(700));
-        assert_eq!(whole(Framing::Chunked, trailers.as_bytes()), Err(Defect::TrailerTooLarge));
-    }
-
-    #[test]
-    fn a_split_anywhere_changes_nothing() {
-        let bodies: [(Framing, &[u8]); 4] = [
-            (Framing::Chunked, b"5;x=\"y z\"\r\nhello\r\nA\r\n0123456789\r\n0\r\nT: v\r\n\r\nGET /next"),
-            (Framing::Chunked, b"5\r\nhello\r\n5\r\nwor\r\nld"),
-            (Framing::Length(7), b"sevenxxGET /next"),
-            (Framing::Close, b"whatever there is"),
-        ];
-        for (framing, body) in bodies {
-            let expected = whole(framing, body);
-            for split in 0..=body.len() {
-                let mut decoder = BodyDecoder::new(framing);
-                let found = decoder.feed(&body[..split]).and_then(|first| {
-                    let rest = decoder.feed(&body[first.consumed..])?;
-                    let sum = progress(first.consumed + rest.consumed, first.content + rest.content);
-                    Ok((sum, decoder.is_done()))
-                });
-                assert_eq!(found, expected, "split at {split} of {}", body.escape_ascii());
-            }
-        }
-    }
-
-    #[test]
-    fn stripping_leaves_the_content() {
-        let body = b"5\r\nhello\r\n7;a=b\r\n, world\r\n0\r\nT: v\r\n\r\nnext";
-        for split in 0..=body.len() {
-            let mut decoder = BodyDecoder::new(Framing::Chunked);
-            let mut content = Vec::new();
-            for piece in [&body[..split], &body[split..]] {
-                let mut bytes = piece.to_vec();
-                let progress = decoder.strip(&mut bytes).unwrap();
-                content.extend_from_slice(&bytes[..progress.content]);
-            }
-            assert_eq!((content.as_slice(), decoder.is_done()), (b"hello, world".as_slice(), true), "{split}");
-        }
-    }
-
-    #[test]
-    fn a_close_ends_only_what_may_end_so() {
-        for (framing, result) in [
-            (Framing::Close, Ok(())),
-            (Framing::None, Ok(())),
-            (Framing::Length(1), Err(Defect::Truncated)),
-            (Framing::Chunked, Err(Defect::Truncated)),
-        ] {
-            assert_eq!(BodyDecoder::new(framing).end(), result, "{framing:?}");
-        }
-    }
-}
+mod tests;

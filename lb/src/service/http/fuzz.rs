@@ -133,20 +133,23 @@ fn a_mutated_response_is_refused_or_forwarded_as_the_same_response() {
 
 #[test]
 fn a_mutated_chunked_body_ends_in_the_same_place_however_it_is_split() {
-    let sample = b"5;x=\"y z\"\r\nhello\r\nA;q\r\n0123456789\r\n0\r\nT: v\r\n\r\nGET /next";
+    let sample = b"5;x=\"y z\"\r\nhello\r\nA;q\r\n0123456789\r\n0\r\nT: v\r\nHost: x\r\n\r\nGET /next";
     let mut random = Random(44);
     let (mut complete, mut defective) = (0, 0);
     for _ in 0..40_000 {
         let bytes = random.mutate(sample);
         let mut decoder = BodyDecoder::new(Framing::Chunked);
-        let whole = decoder.feed(&bytes).map(|progress| (progress.consumed, progress.content, decoder.is_done()));
+        let whole =
+            decoder.feed(&mut bytes.clone()).map(|progress| (progress.consumed, progress.content, decoder.is_done()));
         let mut cuts = [random.below(bytes.len() + 1), random.below(bytes.len() + 1)];
         cuts.sort_unstable();
         let mut decoder = BodyDecoder::new(Framing::Chunked);
         let mut pieces = Ok((0, 0, false));
-        for piece in [&bytes[..cuts[0]], &bytes[cuts[0]..cuts[1]], &bytes[cuts[1]..]] {
-            pieces = pieces.and_then(|(consumed, content, _)| {
-                let progress = decoder.feed(piece)?;
+        for end in [cuts[0], cuts[1], bytes.len()] {
+            pieces = pieces.and_then(|(consumed, content, done)| {
+                // What was not consumed is fed again, unless the message is over.
+                let fed = if done { consumed } else { end };
+                let progress = decoder.feed(&mut bytes[consumed..fed].to_vec())?;
                 Ok((consumed + progress.consumed, content + progress.content, decoder.is_done()))
             });
         }
@@ -169,12 +172,12 @@ fn an_exchange_never_keeps_a_connection_before_both_messages_are_complete() {
         let mut exchange = Exchange::new(&RequestHead::parse(head).unwrap());
         let late = random.below(2) == 0;
         let before = if late { 0 } else { sent };
-        exchange.request_bytes(&b"0123456789xy"[..before]).unwrap();
+        exchange.request_bytes(&mut b"0123456789xy".to_vec()[..before]).unwrap();
         let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
         let response = ResponseHead::parse(head, Method::Post).unwrap();
         exchange.response_head(&response, true).unwrap();
         let forward = exchange.response_bytes(&mut b"0123456789xy".to_vec()[..answered]).unwrap();
-        exchange.request_bytes(&b"0123456789xy"[..sent - before]).unwrap();
+        exchange.request_bytes(&mut b"0123456789xy".to_vec()[..sent - before]).unwrap();
         let (whole_request, whole_response) = (sent >= 10, answered >= 10);
         assert_eq!(exchange.client_persists(), !late && whole_request && whole_response, "{sent} {answered} {late}");
         let clean = whole_request && whole_response && answered == 10;

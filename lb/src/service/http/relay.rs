@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::defect::Defect;
-use super::exchange::{Exchange, Step};
+use super::exchange::{Exchange, Forward, Step};
 use super::input::Input;
 use super::output::Output;
 use super::response::ResponseHead;
@@ -354,10 +354,10 @@ impl Relay<'_> {
                 (0, false) => return Poll::Ready(End::ClientClosed),
                 (_, true) => {}
                 (_, false) => {
-                    match self.exchange.request_bytes(self.input.bytes()) {
-                        Ok(consumed) => {
-                            self.up.ready = consumed;
-                            self.up.received += consumed as u64;
+                    match self.exchange.request_bytes(self.input.bytes_mut()) {
+                        Ok(content) => {
+                            self.up.received += content.consumed as u64;
+                            self.take_content(content);
                         }
                         Err(defect) => return Poll::Ready(End::BadRequest(defect)),
                     }
@@ -365,6 +365,16 @@ impl Relay<'_> {
                     self.since = Instant::now();
                 }
             }
+        }
+    }
+
+    /// Prepares request content for the server.
+    fn take_content(&mut self, content: Forward) {
+        if content.forward == content.consumed {
+            self.up.ready = content.consumed;
+        } else {
+            self.up.output.tail().extend_from_slice(&self.input.bytes()[..content.forward]);
+            self.input.consume(content.consumed);
         }
     }
 
