@@ -72,7 +72,7 @@ impl Connection<'_> {
         };
         let mut up = Output::new(&context.group.http.outputs);
         rewrite::write_request(bytes, &head, &policy, up.tail());
-        let mut exchange = Exchange::new(&head);
+        let mut exchange = Exchange::new(bytes, &head);
         self.input.consume(end);
         // The content that has come with the head leaves with it.
         let content = exchange.request_bytes(self.input.bytes_mut()).map_err(Refusal::Defective)?;

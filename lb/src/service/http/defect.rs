@@ -83,6 +83,8 @@ pub(crate) enum Defect {
     Truncated,
     #[error("the server switched protocols without being asked to")]
     UnaskedSwitch,
+    #[error("the server switched to a protocol that was not offered")]
+    UnofferedProtocol,
     #[error("the server sent too many interim responses")]
     TooManyInterim,
 }
@@ -94,7 +96,7 @@ impl Defect {
             Self::TargetTooLong => 414,
             Self::HeadTooLarge | Self::TooManyFields | Self::TrailerTooLarge => 431,
             Self::Connect | Self::MethodTooLong | Self::UnknownCoding => 501,
-            Self::UnaskedSwitch | Self::TooManyInterim => 502,
+            Self::UnaskedSwitch | Self::UnofferedProtocol | Self::TooManyInterim => 502,
             Self::UnsupportedVersion => 505,
             _ => 400,
         }

@@ -7,7 +7,9 @@
 //! nothing followed them.
 
 use super::defect::Defect;
+use super::fields::Kind;
 use super::framing::{BodyDecoder, Framing, Progress};
+use super::grammar;
 use super::head::{Method, RequestHead, Version};
 use super::response::ResponseHead;
 use super::rewrite::ClientConnection;
@@ -41,7 +43,8 @@ pub(crate) struct Exchange {
     method: Method,
     version: Version,
     wants_persistence: bool,
-    upgrade: bool,
+    /// The protocols the client offers to switch to, as a list; empty if there is no offer.
+    offer: Box<[u8]>,
     has_content: bool,
     interim: u8,
     response_begun: bool,
@@ -58,13 +61,15 @@ struct Answer {
 }
 
 impl Exchange {
-    /// The exchange that `request` begins; its content, if any, is still to come.
-    pub(crate) fn new(request: &RequestHead) -> Self {
+    /// The exchange that `request`, read from `head`, begins; its content, if any, is still to come.
+    pub(crate) fn new(head: &[u8], request: &RequestHead) -> Self {
+        let offers = || request.fields.values(head, Kind::Upgrade).collect::<Vec<_>>().join(b",".as_slice());
+        let offer = if request.upgrade { offers().into() } else { Box::default() };
         Self {
             method: request.method,
             version: request.version,
             wants_persistence: request.wants_persistence(),
-            upgrade: request.upgrade,
+            offer,
             has_content: request.framing != Framing::None,
             interim: 0,
             response_begun: false,
@@ -108,11 +113,12 @@ impl Exchange {
         self.response_begun
     }
 
-    /// Takes the next response head. `keep` is whether the client connection may stay at all.
+    /// Takes the next response head, read from `head`. `keep` is whether the client connection may stay
+    /// at all.
     ///
     /// # Errors
-    /// [`Defect::UnaskedSwitch`], [`Defect::TooManyInterim`].
-    pub(crate) fn response_head(&mut self, response: &ResponseHead, keep: bool) -> Result<Step, Defect> {
+    /// [`Defect::UnaskedSwitch`], [`Defect::UnofferedProtocol`], [`Defect::TooManyInterim`].
+    pub(crate) fn response_head(&mut self, head: &[u8], response: &ResponseHead, keep: bool) -> Result<Step, Defect> {
         debug_assert!(self.answer.is_none(), "one final response to a request");
         self.response_begun = true;
         if response.is_interim() {
@@ -126,8 +132,12 @@ impl Exchange {
         }
         if response.status == 101 {
             // Before 101 nothing may leave HTTP, or a request could hide behind its own upgrade.
-            let asked = self.upgrade && self.request.is_done();
-            return if asked { Ok(Step::Switch) } else { Err(Defect::UnaskedSwitch) };
+            let asked = !self.offer.is_empty() && self.request.is_done();
+            return match asked {
+                true if self.is_offered(head, response) => Ok(Step::Switch),
+                true => Err(Defect::UnofferedProtocol),
+                false => Err(Defect::UnaskedSwitch),
+            };
         }
         let strip = self.version == Version::Http10 && response.framing == Framing::Chunked;
         let ends_with_connection = strip || response.framing == Framing::Close;
@@ -146,6 +156,13 @@ impl Exchange {
             (false, _) => ClientConnection::Close,
         };
         Ok(Step::Final { connection, strip: self.version == Version::Http10 })
+    }
+
+    /// Whether a 101 names protocols, and only such as the client has offered (RFC 9110, 7.8).
+    fn is_offered(&self, head: &[u8], response: &ResponseHead) -> bool {
+        let mut chosen = response.fields.values(head, Kind::Upgrade).flat_map(grammar::list).peekable();
+        let offered = |it: &[u8]| grammar::list(&self.offer).any(|offer| offer.eq_ignore_ascii_case(it));
+        chosen.peek().is_some() && chosen.all(offered)
     }
 
     /// Follows the response content through what the server sent; the first `forward` bytes are then
@@ -217,12 +234,14 @@ mod tests {
     use super::*;
 
     fn exchange(line: &str, fields: &str) -> Exchange {
-        Exchange::new(&RequestHead::parse(format!("{line}\r\nHost: h\r\n{fields}\r\n").as_bytes()).unwrap())
+        let head = format!("{line}\r\nHost: h\r\n{fields}\r\n");
+        Exchange::new(head.as_bytes(), &RequestHead::parse(head.as_bytes()).unwrap())
     }
 
     fn answer(exchange: &mut Exchange, head: &str, body: &[u8]) -> Result<Step, Defect> {
-        let head = ResponseHead::parse(format!("HTTP/1.1 {head}\r\n\r\n").as_bytes(), exchange.method())?;
-        let step = exchange.response_head(&head, true)?;
+        let head = format!("HTTP/1.1 {head}\r\n\r\n");
+        let response = ResponseHead::parse(head.as_bytes(), exchange.method())?;
+        let step = exchange.response_head(head.as_bytes(), &response, true)?;
         exchange.response_bytes(&mut body.to_vec())?;
         Ok(step)
     }
@@ -271,8 +290,8 @@ mod tests {
         let mut it = exchange("GET / HTTP/1.0", "Connection: keep-alive\r\n");
         assert_eq!(answer(&mut it, "100 Continue", b""), Ok(Step::Interim { forward: false }));
         let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-        let head = ResponseHead::parse(head, it.method()).unwrap();
-        let step = it.response_head(&head, true);
+        let response = ResponseHead::parse(head, it.method()).unwrap();
+        let step = it.response_head(head, &response, true);
         assert_eq!(step, Ok(Step::Final { connection: ClientConnection::Close, strip: true }));
         let mut body = b"2\r\nab\r\n0\r\n\r\nx".to_vec();
         assert_eq!(it.response_bytes(&mut body), Ok(Forward { consumed: 12, forward: 2 }));
@@ -283,7 +302,10 @@ mod tests {
     #[test]
     fn protocols_are_switched_only_when_asked() {
         let mut it = exchange("GET / HTTP/1.1", "Connection: upgrade\r\nUpgrade: x\r\n");
-        assert_eq!(answer(&mut it, "101 Go", b""), Ok(Step::Switch));
+        assert_eq!(answer(&mut it, "101 Go\r\nUpgrade: X", b""), Ok(Step::Switch));
+        for other in ["101 Go", "101 Go\r\nUpgrade: y", "101 Go\r\nUpgrade: x, y"] {
+            assert_eq!(answer(&mut it, other, b""), Err(Defect::UnofferedProtocol), "{other}");
+        }
         let mut it = exchange("GET / HTTP/1.1", "");
         assert_eq!(answer(&mut it, "101 Go", b""), Err(Defect::UnaskedSwitch));
         let mut it = exchange("PUT / HTTP/1.1", "Connection: upgrade\r\nUpgrade: x\r\nContent-Length: 1\r\n");

@@ -169,13 +169,13 @@ fn an_exchange_never_keeps_a_connection_before_both_messages_are_complete() {
     for _ in 0..5_000 {
         let (sent, answered) = (random.below(12), random.below(12));
         let head = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n";
-        let mut exchange = Exchange::new(&RequestHead::parse(head).unwrap());
+        let mut exchange = Exchange::new(head, &RequestHead::parse(head).unwrap());
         let late = random.below(2) == 0;
         let before = if late { 0 } else { sent };
         exchange.request_bytes(&mut b"0123456789xy".to_vec()[..before]).unwrap();
         let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
         let response = ResponseHead::parse(head, Method::Post).unwrap();
-        exchange.response_head(&response, true).unwrap();
+        exchange.response_head(head, &response, true).unwrap();
         let forward = exchange.response_bytes(&mut b"0123456789xy".to_vec()[..answered]).unwrap();
         exchange.request_bytes(&mut b"0123456789xy".to_vec()[..sent - before]).unwrap();
         let (whole_request, whole_response) = (sent >= 10, answered >= 10);

@@ -307,7 +307,7 @@ impl Relay<'_> {
         let bytes = &down.input.bytes()[..end];
         let head = ResponseHead::parse(bytes, self.exchange.method())?;
         let keep = !self.context.drain.is_draining();
-        let (connection, strip) = match self.exchange.response_head(&head, keep)? {
+        let (connection, strip) = match self.exchange.response_head(bytes, &head, keep)? {
             Step::Interim { forward: true } => (Some(ClientConnection::Implied), false),
             Step::Interim { forward: false } => (None, false),
             Step::Switch => (Some(ClientConnection::Upgrade), false),
