@@ -176,10 +176,14 @@ impl Side {
         Self { stream: Some(stream), over: false, decided: false }
     }
 
+    /// That the other side has closed is no failure here: whether it should have is a step of its own.
     fn send(&mut self, bytes: &[u8], pieces: Pieces) -> Result<(), String> {
         let size = if pieces == Pieces::Bytes && bytes.len() <= SPLIT_MAX { 1 } else { bytes.len().max(1) };
         for piece in bytes.chunks(size) {
-            self.io()?.write_all(piece).map_err(|error| format!("cannot send: {error}"))?;
+            match self.io()?.write_all(piece) {
+                Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => break,
+                written => written.map_err(|error| format!("cannot send: {error}"))?,
+            }
         }
         Ok(())
     }
