@@ -43,14 +43,45 @@ fn cites(source: &str) -> bool {
 
 #[test]
 fn every_row_holds_when_messages_come_at_once() {
-    play(&rows(), Pieces::Whole);
+    hold(&rows(), Pieces::Whole);
 }
 
 #[test]
 fn every_row_holds_when_messages_come_byte_by_byte() {
     let rows: Vec<_> = rows().into_iter().filter(|row| row.split).collect();
     assert!(rows.len() >= 150, "only {} rows", rows.len());
-    play(&rows, Pieces::Bytes);
+    hold(&rows, Pieces::Bytes);
+}
+
+#[test]
+fn a_row_that_is_not_true_fails() {
+    let rows = row::read(include_str!("conformance/untrue.toml")).unwrap();
+    let failures = play(&rows, Pieces::Whole);
+    for (at, row) in rows.iter().enumerate() {
+        let failure = failures.iter().find(|(of, _)| *of == at).map(|(_, failure)| failure);
+        let failure = failure.unwrap_or_else(|| panic!("{:?} holds", row.name));
+        assert!(failure.contains(&row.rule), "{}: {failure}", row.name);
+    }
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_named() {
+    let request = |keys: &str| format!("[[request]]\nname = 'n'\nrule = 'r'\n{keys}");
+    let exchange = |step: &str| format!("[[exchange]]\nname = 'n'\nrule = 'r'\nsteps = ['{step}']");
+    let rows = [
+        (request("sends = 'a'"), "n: a request is either refused or seen by the server"),
+        (request("sends = 'a'\nserver = 'b'"), "n: then is missing"),
+        (request("sends = '\\q'\nrefused = '400 x'"), "n: an escape is one of"),
+        (request("sends = '{x'\nrefused = '400 x'"), "n: a { without }"),
+        (request("sends = 'a'\nrefused = '299 x'"), "n: 299 is not answered here"),
+        (exchange("client dances"), "n: nobody can do \"dances\""),
+        (exchange("judge sends x"), "n: who is \"judge\""),
+        (exchange("client stays"), "n: one stays over a server"),
+    ];
+    for (text, expected) in rows {
+        let error = row::read(&text).err().unwrap_or_else(|| panic!("{text} can be read"));
+        assert!(error.starts_with(expected), "{text}: {error}");
+    }
 }
 
 /// All rows of all files.
@@ -65,8 +96,18 @@ fn rows() -> Vec<Row> {
     rows.collect()
 }
 
-/// Runs the rows against one load balancer and reports all that fail.
-fn play(rows: &[Row], pieces: Pieces) {
+/// Plays the rows and reports all that fail.
+fn hold(rows: &[Row], pieces: Pieces) {
+    let failures = play(rows, pieces);
+    let report = failures.iter().fold(String::new(), |mut report, (at, failure)| {
+        let _ = writeln!(report, "\n{}\n  {}\n{failure}", rows[*at].name, rows[*at].rule);
+        report
+    });
+    assert!(failures.is_empty(), "{} of {} rows fail ({pieces:?})\n{report}", failures.len(), rows.len());
+}
+
+/// Plays the rows against one load balancer; number and failure of those that fail.
+fn play(rows: &[Row], pieces: Pieces) -> Vec<(usize, String)> {
     let bell = Server::answering_once("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     let listeners: Vec<_> = rows.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let mut config = "workers = 1\ndrain = '1s'\n".to_owned();
@@ -92,11 +133,7 @@ fn play(rows: &[Row], pieces: Pieces) {
     });
     let mut failures = failures.into_inner().unwrap();
     failures.sort();
-    let report = failures.iter().fold(String::new(), |mut report, (at, failure)| {
-        let _ = writeln!(report, "\n{}\n  {}\n{failure}", rows[*at].name, rows[*at].rule);
-        report
-    });
-    assert!(failures.is_empty(), "{} of {} rows fail ({pieces:?})\n{report}", failures.len(), rows.len());
+    failures
 }
 
 fn service(config: &mut String, name: &str, keys: &str, server: &str) {
