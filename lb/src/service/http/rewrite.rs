@@ -90,8 +90,8 @@ pub(crate) fn write_response(
     out.extend_from_slice(if response.status_text.of(head).len() == 3 { b" \r\n" } else { b"\r\n" });
     copy_fields(head, &response.fields, out, |field| match field.kind {
         Kind::Upgrade => connection == ClientConnection::Upgrade,
-        Kind::Other => !(response.connection.names_fields && is_named(head, &response.fields, field)),
-        _ => true,
+        // None of the names that mean something in a request is safe from being named here.
+        _ => !(response.connection.names_fields && is_named(head, &response.fields, field)),
     });
     if !response.forbids_framing() {
         let chunked = response.fields.values(head, Kind::TransferEncoding).next().is_some();
@@ -267,6 +267,8 @@ mod tests {
             let expected = format!("HTTP/1.1 200 \r\nB: c\r\nContent-Length: 3\r\n{end}\r\n");
             assert_eq!(answered(head, connection, false), expected);
         }
+        let head = "HTTP/1.1 200 OK\r\nTE: x\r\nConnection: te, expect\r\nExpect: y\r\nHost: z\r\n\r\n";
+        assert_eq!(answered(head, ClientConnection::Implied, false), "HTTP/1.1 200 OK\r\nHost: z\r\n\r\n");
         let head = "HTTP/1.1 101 Go\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n";
         assert_eq!(answered(head, ClientConnection::Upgrade, false), head);
     }
