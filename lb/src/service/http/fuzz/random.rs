@@ -1,0 +1,75 @@
+//! Seeded choices: the same seed gives the same bytes on every machine.
+
+/// SplitMix64.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number from 0 to below `bound`, which is at least 1.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
+    }
+
+    /// True once in `count` times.
+    pub(crate) fn once_in(&mut self, count: usize) -> bool {
+        self.below(count) == 0
+    }
+
+    /// One of these.
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())]
+    }
+
+    /// One to three changes: a byte replaced, inserted or removed, a piece doubled, removed or moved, a
+    /// word of the protocol put in.
+    pub(crate) fn mutate(&mut self, sample: &[u8]) -> Vec<u8> {
+        const ALPHABET: &[u8] = b"\r\n\t :,/;\0\x7f\xffaA09=*#-+\"\\%chunked";
+        const WORDS: [&[u8]; 12] = [
+            b"\r\n",
+            b"\r\n\r\n",
+            b"Content-Length: 3\r\n",
+            b"Transfer-Encoding: chunked\r\n",
+            b"\r\nTransfer-Encoding: chunked",
+            b"\r\nConnection: close, x-a",
+            b"0\r\n\r\n",
+            b"GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n",
+            b" HTTP/1.1",
+            b"\r\n ",
+            b"Host: h\r\n",
+            b"chunked",
+        ];
+        let mut bytes = sample.to_vec();
+        for _ in 0..=self.below(3) {
+            let at = self.below(bytes.len().max(1));
+            let end = (at + self.below(40)).min(bytes.len());
+            let byte = self.pick(ALPHABET);
+            match self.below(10) {
+                _ if bytes.is_empty() => bytes.push(byte),
+                0..=2 => bytes[at] = byte,
+                3 | 4 => bytes.insert(at, byte),
+                5 => drop(bytes.remove(at)),
+                6 => drop(bytes.drain(at..end)),
+                7 => {
+                    let word = self.pick(&WORDS);
+                    bytes.splice(at..at, word.iter().copied());
+                }
+                8 => {
+                    let piece: Vec<u8> = bytes.drain(at..end).collect();
+                    let to = self.below(bytes.len() + 1);
+                    bytes.splice(to..to, piece);
+                }
+                _ => {
+                    let piece = bytes[at..end].to_vec();
+                    bytes.splice(at..at, piece);
+                }
+            }
+        }
+        bytes
+    }
+}
