@@ -12,3 +12,4 @@ mod reuse;
 mod testbed;
 mod timeouts;
 mod upgrade;
+mod websocket;

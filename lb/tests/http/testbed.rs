@@ -136,6 +136,11 @@ impl Peer {
         self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
+    /// The connection itself, for another protocol.
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
     /// Reads to the end of the connection; how many bytes came.
     pub(crate) fn drain(&mut self) -> usize {
         let mut rest = Vec::new();
