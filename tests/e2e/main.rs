@@ -3,9 +3,12 @@
 //! - [`bad_dut`]: DUTs that do not start, do not serve, or answer nonsense.
 //! - [`bad_host`]: descriptors, cores, ports, permissions and space that a host does not have.
 //! - [`bad_input`]: what users get wrong in files and on the command line.
+//! - [`differential`]: the same bytes to the reference LB, haproxy and nginx.
 //! - [`harness`]: scenarios as text, runs of the real program, what they wrote.
 //! - [`kill`]: a role is killed in the middle of a run.
 //! - [`layout`]: the invariants of the code base.
+//! - [`proxies`], [`recorder`]: load balancers as processes, a server that keeps what it was sent.
+//! - [`streams`]: seeded streams, good and evil, through a real `lb`.
 //! - [`survive`]: nothing outlives a run, however it ends.
 //! - [`truth`]: what is done on purpose has to be reported exactly.
 
@@ -18,8 +21,22 @@
 mod bad_dut;
 mod bad_host;
 mod bad_input;
+mod differential;
 mod harness;
 mod kill;
 mod layout;
+mod proxies;
+mod recorder;
+mod streams;
 mod survive;
 mod truth;
+
+// The fuzzer of the core and its second opinion, for streams over sockets.
+#[path = "../../lb/src/service/http/fuzz/corpus.rs"]
+mod corpus;
+#[path = "../../lb/src/service/http/fuzz/forwarded.rs"]
+mod forwarded;
+#[path = "../../lb/src/service/http/fuzz/random.rs"]
+mod random;
+#[path = "../../lb/src/service/http/fuzz/strict.rs"]
+mod strict;

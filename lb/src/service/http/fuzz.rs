@@ -12,35 +12,14 @@ mod forwarded;
 mod random;
 mod requests;
 mod responses;
-#[allow(dead_code, reason = "the tests over sockets use more of it")]
 mod strict;
 
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::time::{Duration, Instant};
-
-use random::Random;
+use random::{Random, seeds};
 
 use super::exchange::Exchange;
 use super::framing::{BodyDecoder, Framing};
 use super::head::{Method, RequestHead};
 use super::response::ResponseHead;
-
-/// The seeds of one test: always the same, or as the environment says.
-fn seeds(what: &str, usual: u64) -> impl Iterator<Item = u64> {
-    let number = |name: &str| -> Option<u64> {
-        let text = std::env::var(name).ok()?;
-        Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, not a number")))
-    };
-    let duration = number("NADARE_FUZZ_SECONDS").map(Duration::from_secs);
-    let chosen = || duration.map(|_| RandomState::new().build_hasher().finish() >> 16);
-    let first = number("NADARE_FUZZ_SEED").or_else(chosen).unwrap_or(1);
-    println!("{what}: NADARE_FUZZ_SEED={first}");
-    let start = Instant::now();
-    (first..).enumerate().map_while(move |(count, seed)| {
-        let more = duration.map_or((count as u64) < usual, |duration| start.elapsed() < duration);
-        more.then_some(seed)
-    })
-}
 
 /// Longest name of a trailer; longer ones are a defect.
 const TRAILER_NAME_MAX: usize = 4096;

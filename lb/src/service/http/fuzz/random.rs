@@ -1,5 +1,25 @@
 //! Seeded choices: the same seed gives the same bytes on every machine.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::time::{Duration, Instant};
+
+/// The seeds of one test: always the same, or as the environment says.
+pub(crate) fn seeds(what: &str, usual: u64) -> impl Iterator<Item = u64> {
+    let number = |name: &str| -> Option<u64> {
+        let text = std::env::var(name).ok()?;
+        Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, not a number")))
+    };
+    let duration = number("NADARE_FUZZ_SECONDS").map(Duration::from_secs);
+    let chosen = || duration.map(|_| RandomState::new().build_hasher().finish() >> 16);
+    let first = number("NADARE_FUZZ_SEED").or_else(chosen).unwrap_or(1);
+    println!("{what}: NADARE_FUZZ_SEED={first}");
+    let start = Instant::now();
+    (first..).enumerate().map_while(move |(count, seed)| {
+        let more = duration.map_or((count as u64) < usual, |duration| start.elapsed() < duration);
+        more.then_some(seed)
+    })
+}
+
 /// SplitMix64.
 pub(crate) struct Random(u64);
 

@@ -9,8 +9,9 @@ use super::super::head::RequestHead;
 use super::super::rewrite::{self, RequestPolicy};
 use super::super::scan::{HEAD_MAX, HeadScan, Scanned};
 use super::forwarded::{Hop, check_request};
+use super::random::{Random, seeds};
 use super::strict::{self, Message, Tail};
-use super::{Random, TRAILER_NAME_MAX, corpus, seeds};
+use super::{TRAILER_NAME_MAX, corpus};
 
 const POLICY: RequestPolicy = RequestPolicy {
     forwarded: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),

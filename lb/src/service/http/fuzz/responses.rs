@@ -8,8 +8,9 @@ use super::super::response::ResponseHead;
 use super::super::rewrite::{self, ClientConnection};
 use super::super::scan::{HEAD_MAX, HeadScan, Scanned};
 use super::forwarded::check_response;
+use super::random::{Random, seeds};
 use super::strict::{self, Framing};
-use super::{Random, TRAILER_NAME_MAX, corpus, seeds};
+use super::{TRAILER_NAME_MAX, corpus};
 
 /// The requests that are answered.
 const ASKED: [&[u8]; 6] = [
