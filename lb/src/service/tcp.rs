@@ -2,7 +2,8 @@
 //!
 //! Both directions run in one task. The end of one direction (FIN) is passed on and the other goes
 //! on; a reset is passed on as a reset, also one that comes after the FIN. A buffer is held only
-//! while it has bytes in it that the other side does not take yet.
+//! while it has bytes in it that the other side does not take yet; if these are lost by a timeout or
+//! the end of the drain, both sides are reset.
 //! One timer per connection: it looks at the time of the last byte when it fires, so a byte costs
 //! no timer.
 
@@ -200,6 +201,18 @@ impl<'a> Direction<'a> {
             State::Ended { reset: None }
         };
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Direction<'_> {
+    /// Bytes that were taken and not passed on are lost: after them a FIN would make what did arrive
+    /// look whole to one side, and delivered to the other. It is so at the idle timeout and at the bound
+    /// of the drain, when a side does not read.
+    fn drop(&mut self) {
+        if matches!(self.state, State::Writing { .. }) {
+            reset_on_close(self.from);
+            reset_on_close(self.to);
+        }
     }
 }
 

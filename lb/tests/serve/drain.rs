@@ -88,3 +88,22 @@ fn dropping_it_closes_everything_at_once() {
     assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
     assert!(TcpStream::connect(address).is_err());
 }
+
+#[test]
+fn bytes_that_are_lost_at_the_bound_look_lost() {
+    const SIZE: usize = 16 << 20;
+    let server = Server::start(|mut stream| {
+        // More than all socket buffers hold, so a part of it is in the load balancer's hands.
+        let _ = stream.write_all(&vec![7; SIZE]);
+    });
+    let lb = start("drain = '300ms'", &server);
+    let mut client = connect(lb.addresses()[0]);
+    // What is lost is only what has been read from the server and not been taken by this client.
+    client.peek(&mut [0]).unwrap();
+    lb.drain();
+    lb.wait();
+    let mut heard = Vec::new();
+    let error = client.read_to_end(&mut heard).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert!(heard.len() < SIZE, "all {SIZE} bytes were in socket buffers");
+}
