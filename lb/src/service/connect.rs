@@ -75,6 +75,9 @@ pub(crate) async fn with_retries<T>(
             Ok(made) => return Ok((made, lease)),
             Err(error) => error,
         };
+        if matches!(error, ConnectError::TimedOut { .. }) {
+            context.counters().timeouts.add(1);
+        }
         let server_failed = !matches!(error, ConnectError::Local { .. });
         if server_failed && tried.len() < context.service.retries as usize {
             tried.push(lease.index());
