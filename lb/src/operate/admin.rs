@@ -1,7 +1,7 @@
 //! The admin HTTP server, on loopback only: `/metrics`, `/servers`, `/health`. It reads, it changes nothing.
 //!
 //! It runs on the control thread beside the health checks, never on a worker. Bounded: at most
-//! [`CONNECTIONS_MAX`] connections, and a time limit for a request head.
+//! [`CONNECTIONS_MAX`] connections, each for one request and at most [`CONNECTION_TIME`].
 
 mod metrics;
 mod pages;
@@ -16,7 +16,7 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, header};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -24,7 +24,9 @@ use crate::worker::{Phase, Shared};
 
 /// Most admin connections at a time; more are closed at once.
 const CONNECTIONS_MAX: u32 = 64;
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// From the accept to the last byte of the answer. Without it, readers that do not read could keep
+/// everybody else from the admin server for ever.
+const CONNECTION_TIME: Duration = Duration::from_secs(5);
 /// How long accepting pauses after an error such as a lack of descriptors.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
@@ -54,13 +56,15 @@ async fn serve_connection(stream: TcpStream, shared: Arc<Shared>, phase: watch::
         let response = answer(request.method(), request.uri().path(), &shared, phase);
         async move { Ok::<_, Infallible>(response) }
     });
-    let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "admin connection");
+    let serving = hyper::server::conn::http1::Builder::new()
+        .keep_alive(false)
+        // The time for the whole connection bounds the head as well.
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(stream), service);
+    match tokio::time::timeout(CONNECTION_TIME, serving).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "admin connection"),
+        Err(_) => tracing::debug!("an admin connection took too long"),
     }
 }
 

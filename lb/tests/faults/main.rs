@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first thing that goes wrong, and so does its testbed")]
 
 mod accept;
+mod admin;
 mod body;
 mod connect;
 mod descriptors;
