@@ -14,6 +14,7 @@ mod descriptors;
 mod head;
 mod idle;
 mod judge;
+mod leftovers;
 mod play;
 mod process;
 mod response;
