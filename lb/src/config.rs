@@ -6,6 +6,7 @@
 //! Invariants: every [`VirtualService::group`] is an index into [`Config::groups`]; a group has at
 //! least one real server; names are unique; an admin address is a loopback address.
 
+mod difference;
 mod file;
 mod warnings;
 
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use difference::{Difference, GroupDifference, Unchangeable};
 use serde::{Deserialize, Serialize};
 use wire::document::Document;
 pub use wire::document::DocumentError;
@@ -156,7 +158,7 @@ pub enum Balance {
 }
 
 /// A server behind the load balancer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RealServer {
     /// Unique in its group.
     pub name: String,
@@ -184,7 +186,7 @@ pub struct Health {
 }
 
 /// What a health check tries.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Check {
     /// A connection can be made.
     Tcp,
