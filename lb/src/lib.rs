@@ -5,12 +5,14 @@
 //! - `service`: the data paths of a virtual service, TCP and HTTP, and what both need (context, connecting, buffers).
 //! - `group`: groups and real servers at run time; `balance` holds one pure file per algorithm.
 //! - `health`: probes and a pure state machine.
+//! - `control`: the thread beside the workers; reloads.
 //! - `operate`: admin HTTP server, metrics, access log, the command line.
 //!
 //! The crate knows nothing of the generator or the reflector. [`start`] runs it inside a process,
 //! [`main`] is the program.
 
 pub mod config;
+mod control;
 mod counters;
 mod group;
 mod health;
@@ -19,5 +21,6 @@ mod run;
 mod service;
 mod worker;
 
+pub use control::ReloadError;
 pub use operate::command_line::main;
 pub use run::{Lb, StartError, start};

@@ -8,20 +8,20 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use tokio::runtime::LocalOptions;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::config::{Config, Log, VirtualService};
+use crate::config::{Config, Difference, Log, VirtualService};
+use crate::control::{Control, ReloadError, ReloadRequest, Reloader};
 use crate::group::SharedGroup;
-use crate::health;
 use crate::operate::access_log::{AccessLog, LogWriter};
-use crate::operate::admin;
 use crate::service::SharedService;
 use crate::service::connect::is_local;
 use crate::worker::{Phase, Shared, Worker};
 
 /// How long the end waits for the access log to be written.
 const LOG_WAIT: Duration = Duration::from_secs(2);
+/// Most reloads that wait for the one before.
+const RELOADS_MAX: usize = 1;
 
 /// Why the load balancer cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +79,7 @@ pub struct Lb {
     admin: Option<SocketAddr>,
     warnings: Vec<String>,
     phase: watch::Sender<Phase>,
+    reloads: mpsc::Sender<ReloadRequest>,
     workers: Vec<JoinHandle<()>>,
     /// Health checks and administration; it outlives the workers.
     control: Vec<JoinHandle<()>>,
@@ -106,18 +107,25 @@ pub fn start(config: Config) -> Result<Lb, StartError> {
     let admin = config.admin.map(listen_admin).transpose()?;
     let (log, writer) = config.log.as_ref().map(open_log).transpose()?.unzip();
     let groups = config.groups.iter().map(|group| Arc::new(SharedGroup::new(Arc::clone(group), workers))).collect();
+    let groups = watch::channel(groups).0;
+    let (reloads, requests) = mpsc::channel(RELOADS_MAX);
     let shared = Arc::new(Shared { services, groups, drain: config.drain, workers, log, shortage: Arc::default() });
     let mut lb = Lb {
         addresses: shared.services.iter().map(|service| service.address).collect(),
         admin: admin.as_ref().map(|(_, address)| *address),
         warnings: config.warnings(),
         phase: watch::channel(Phase::Running).0,
+        reloads,
         workers: Vec::new(),
         control: Vec::new(),
         log: None,
     };
     lb.log = writer.map(start_log).transpose()?;
-    lb.start_threads(shared, admin.map(|(listener, _)| listener), &config.cores, listeners)?;
+    let (adopted, adoptions) = mpsc::channel(workers);
+    let reloader = Reloader { running: config, shared: Arc::clone(&shared), adoptions, phase: lb.phase.subscribe() };
+    let admin = admin.map(|(listener, _)| listener);
+    let control = Control { admin, reloader, requests };
+    lb.start_threads(control, shared, adopted, listeners)?;
     Ok(lb)
 }
 
@@ -135,6 +143,21 @@ impl Lb {
     /// What the operator should know: doubtful configuration, threads that could not be pinned.
     pub fn warnings(&self) -> Vec<String> {
         self.warnings.clone()
+    }
+
+    /// Makes the running configuration the `wanted` one, as a whole or not at all, without closing or
+    /// refusing a connection for it; returns what has changed when every worker goes by it.
+    ///
+    /// Servers that are added get work after their first good check, or at once without checks; those
+    /// that are removed get no more from then on, and what runs on them goes on to its end.
+    ///
+    /// # Errors
+    /// [`ReloadError`] when it asks for what a reload cannot change, or a drain has begun.
+    pub async fn reload(&self, wanted: Config) -> Result<Difference, ReloadError> {
+        let (answer, answered) = oneshot::channel();
+        let request = ReloadRequest { wanted, answer };
+        self.reloads.send(request).await.map_err(|_| ReloadError::Ending)?;
+        answered.await.unwrap_or(Err(ReloadError::Ending))
     }
 
     /// Begins the drain: nothing more is accepted, what runs may finish within the configured bound,
@@ -156,33 +179,35 @@ impl Lb {
         // Dropping it ends and joins the others.
     }
 
-    /// Takes `shared`, so that it is gone before `self` is dropped when something fails: the writer
-    /// of the access log, which is joined then, ends with the last handle of its queue.
+    /// Takes `control` and `shared`, so that they are gone before `self` is dropped when something fails:
+    /// the writer of the access log, which is joined then, ends with the last handle of its queue.
     fn start_threads(
         &mut self,
+        control: Control,
         shared: Arc<Shared>,
-        admin: Option<TcpListener>,
-        cores: &[usize],
+        adopted: mpsc::Sender<()>,
         listeners: Vec<Listeners>,
     ) -> Result<(), StartError> {
-        let control = Control { admin, shared: Arc::clone(&shared), phase: self.phase.subscribe() };
+        let cores = control.reloader.running.cores.clone();
         let (thread, ready) = spawn("lb-control".to_owned(), |ready| control.run(ready))?;
         self.control.push(thread);
         ready.wait()?;
-        self.start_workers(cores, listeners, &shared)
+        self.start_workers(cores, listeners, &shared, &adopted)
     }
 
     fn start_workers(
         &mut self,
-        cores: &[usize],
+        cores: Vec<usize>,
         listeners: Vec<Listeners>,
         shared: &Arc<Shared>,
+        adopted: &mpsc::Sender<()>,
     ) -> Result<(), StartError> {
-        let cores = if cores.is_empty() { host::cpu::allowed_cores() } else { cores.to_vec() };
+        let cores = if cores.is_empty() { host::cpu::allowed_cores() } else { cores };
         let mut starting = Vec::new();
         for (index, listeners) in listeners.into_iter().enumerate() {
             let core = cores[index % cores.len()];
-            let worker = Worker { index, listeners, shared: Arc::clone(shared), phase: self.phase.subscribe() };
+            let (shared, phase, adopted) = (Arc::clone(shared), self.phase.subscribe(), adopted.clone());
+            let worker = Worker { index, listeners, shared, phase, adopted };
             let (thread, ready) = spawn(format!("lb-worker-{index}"), move |ready| {
                 let pinned = host::cpu::pin_current_thread(&[core]);
                 worker.run(|| ready(pinned.err()))
@@ -249,7 +274,7 @@ impl<T> Starting<T> {
 }
 
 /// What a thread calls once, when it has set itself up.
-type Ready<T> = Box<dyn FnOnce(T)>;
+pub(crate) type Ready<T> = Box<dyn FnOnce(T)>;
 
 /// Starts a thread whose body fails if it cannot set itself up.
 fn spawn<T: Send + 'static>(
@@ -268,31 +293,6 @@ fn spawn<T: Send + 'static>(
     match Builder::new().name(name.clone()).spawn(run) {
         Ok(thread) => Ok((thread, Starting { name, result })),
         Err(source) => Err(StartError::Thread { name, source }),
-    }
-}
-
-/// What the control thread does: health checks and administration.
-struct Control {
-    admin: Option<TcpListener>,
-    shared: Arc<Shared>,
-    phase: watch::Receiver<Phase>,
-}
-
-impl Control {
-    /// Runs until everything ends.
-    fn run(mut self, ready: Ready<()>) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-        runtime.block_on(async {
-            self.shared.groups.iter().for_each(health::watch);
-            if let Some(listener) = self.admin.take() {
-                let listener = tokio::net::TcpListener::from_std(listener)?;
-                tokio::task::spawn_local(admin::serve(listener, Arc::clone(&self.shared), self.phase.clone()));
-            }
-            ready(());
-            // A closed channel means that the owner is gone.
-            let _ = self.phase.wait_for(|phase| *phase == Phase::Ended).await;
-            Ok(())
-        })
     }
 }
 

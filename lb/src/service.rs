@@ -106,7 +106,7 @@ pub(crate) struct Drain(Rc<DrainState>);
 #[derive(Debug, Default)]
 struct DrainState {
     draining: Cell<bool>,
-    begun: Notify,
+    stirred: Notify,
     /// Client connections open on this worker, over all services.
     open: Cell<usize>,
     ended: Notify,
@@ -118,18 +118,31 @@ impl Drain {
         self.0.draining.get()
     }
 
-    /// Ends when the drain begins, at once if it has. For connections that wait idle.
+    /// Ends when the drain begins, at once if it has.
     pub(crate) async fn begun(&self) {
-        let begun = self.0.begun.notified();
-        if !self.0.draining.get() {
-            begun.await;
+        while !self.is_draining() {
+            self.stirred().await;
         }
+    }
+
+    /// Ends when the drain begins or real servers are removed, at once if it is draining. For
+    /// connections that wait idle.
+    pub(crate) async fn stirred(&self) {
+        let stirred = self.0.stirred.notified();
+        if !self.0.draining.get() {
+            stirred.await;
+        }
+    }
+
+    /// Wakes the connections that wait idle, so that they see which servers were removed.
+    pub(crate) fn stir(&self) {
+        self.0.stirred.notify_waiters();
     }
 
     /// Begins the drain.
     pub(crate) fn begin(&self) {
         self.0.draining.set(true);
-        self.0.begun.notify_waiters();
+        self.stir();
     }
 
     /// Client connections open on this worker.

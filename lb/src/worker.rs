@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::config::Mode;
@@ -44,11 +44,22 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) services: Vec<Arc<SharedService>>,
-    pub(crate) groups: Vec<Arc<SharedGroup>>,
+    /// Replaced as a whole by a reload.
+    pub(crate) groups: watch::Sender<Groups>,
     pub(crate) drain: Duration,
     pub(crate) workers: usize,
     pub(crate) log: Option<AccessLog>,
     pub(crate) shortage: Arc<Shortage>,
+}
+
+/// All groups, in the order of the configuration that the start was given.
+pub(crate) type Groups = Arc<[Arc<SharedGroup>]>;
+
+impl Shared {
+    /// The groups as they are now.
+    pub(crate) fn groups(&self) -> Groups {
+        Arc::clone(&self.groups.borrow())
+    }
 }
 
 /// What one worker is started with.
@@ -58,6 +69,8 @@ pub(crate) struct Worker {
     pub(crate) listeners: Vec<StdListener>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) phase: watch::Receiver<Phase>,
+    /// Told whenever this worker has taken on other groups.
+    pub(crate) adopted: mpsc::Sender<()>,
 }
 
 impl Worker {
@@ -75,7 +88,10 @@ impl Worker {
         let drain = Drain::default();
         tokio::task::spawn_local(keep_timers_quiet());
         let mut accepting = Vec::new();
-        for (context, listener) in self.contexts(&drain).into_iter().zip(std::mem::take(&mut self.listeners)) {
+        let changes = self.shared.groups.subscribe();
+        let groups: Rc<[_]> = changes.borrow().iter().map(|group| self.own_view(group)).collect();
+        tokio::task::spawn_local(adopt_changes(changes, Rc::clone(&groups), drain.clone(), self.adopted.clone()));
+        for (context, listener) in self.contexts(&groups, &drain).into_iter().zip(std::mem::take(&mut self.listeners)) {
             let listener = TcpListener::from_std(listener)?;
             accepting.push(tokio::task::spawn_local(accept(listener, context)));
         }
@@ -100,10 +116,12 @@ impl Worker {
         Ok(())
     }
 
-    fn contexts(&self, drain: &Drain) -> Vec<Rc<ServiceContext>> {
+    fn own_view(&self, group: &Arc<SharedGroup>) -> Rc<WorkerGroup> {
+        Rc::new(WorkerGroup::new(Arc::clone(group), self.index))
+    }
+
+    fn contexts(&self, groups: &[Rc<WorkerGroup>], drain: &Drain) -> Vec<Rc<ServiceContext>> {
         let buffers = Rc::new(BufferStock::default());
-        let groups: Vec<_> =
-            self.shared.groups.iter().map(|group| Rc::new(WorkerGroup::new(Arc::clone(group), self.index))).collect();
         let context = |service: &Arc<SharedService>| {
             Rc::new(ServiceContext {
                 service: Arc::clone(&service.config),
@@ -117,6 +135,27 @@ impl Worker {
             })
         };
         self.shared.services.iter().map(context).collect()
+    }
+}
+
+/// Takes on the groups of each reload.
+async fn adopt_changes(
+    mut changes: watch::Receiver<Groups>,
+    own: Rc<[Rc<WorkerGroup>]>,
+    drain: Drain,
+    adopted: mpsc::Sender<()>,
+) {
+    while changes.changed().await.is_ok() {
+        let groups = Arc::clone(&changes.borrow_and_update());
+        let mut removed = false;
+        for (own, group) in own.iter().zip(groups.iter()) {
+            removed |= own.adopt(group);
+        }
+        if removed {
+            drain.stir();
+        }
+        // Room for every worker once; it is full only if nobody waits for it any more.
+        let _ = adopted.try_send(());
     }
 }
 

@@ -35,9 +35,7 @@ pub struct GroupDifference {
 
 /// A key that only a restart can change.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{key}: {wanted} where {running} is running; expected no change, as only real_servers can change without a restart"
-)]
+#[error("{key}: {}", self.values())]
 pub struct Unchangeable {
     /// The key in the wanted configuration, as in `virtual_service.0.listen`.
     pub key: String,
@@ -195,6 +193,12 @@ fn group_difference(
 }
 
 impl Unchangeable {
+    /// The message without the key.
+    pub fn values(&self) -> String {
+        let Self { running, wanted, .. } = self;
+        format!("{wanted}, but {running} is running; expected no change, as a reload changes only real_servers")
+    }
+
     fn within(mut self, table: &str) -> Self {
         self.key = format!("{table}.{}", self.key);
         self
@@ -357,8 +361,8 @@ real_servers = [{ name = 'c', address = '127.0.0.1:3' }]
         assert_eq!((workers.running.as_str(), workers.wanted.as_str()), ("1", "none"));
         assert_eq!(
             difference(&[("127.0.0.1:8080", "127.0.0.1:8081")]).unwrap_err().to_string(),
-            "virtual_service.0.listen: 127.0.0.1:8081 where 127.0.0.1:8080 is running; expected no change, \
-             as only real_servers can change without a restart"
+            "virtual_service.0.listen: 127.0.0.1:8081, but 127.0.0.1:8080 is running; expected no change, \
+             as a reload changes only real_servers"
         );
     }
 }

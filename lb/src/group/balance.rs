@@ -22,9 +22,9 @@ pub(crate) enum Balancer {
 }
 
 impl Balancer {
-    pub(crate) fn new(group: &Group, worker: usize) -> Self {
+    /// A rotation that begins at a server, by its place in the group.
+    pub(crate) fn new(group: &Group, start: usize) -> Self {
         let weights = || group.servers.iter().map(|server| server.weight).collect();
-        let start = worker % group.servers.len();
         match group.balance {
             Balance::RoundRobin => Self::RoundRobin(RoundRobin::new(group.servers.len(), start)),
             Balance::WeightedRoundRobin => Self::Weighted(WeightedRoundRobin::new(weights(), start)),
@@ -38,6 +38,15 @@ impl Balancer {
             Self::RoundRobin(balance) => balance.choose(eligible),
             Self::Weighted(balance) => balance.choose(eligible),
             Self::Least(balance) => balance.choose(eligible, load),
+        }
+    }
+
+    /// The server whose turn it is, whether it is up or not.
+    pub(crate) fn next(&self) -> usize {
+        match self {
+            Self::RoundRobin(balance) => balance.next(),
+            Self::Weighted(balance) => balance.next(),
+            Self::Least(balance) => balance.next(),
         }
     }
 

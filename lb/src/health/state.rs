@@ -1,5 +1,5 @@
 //! The state machine of one server: `fall` failed checks in a row take it down, `rise` good ones in a
-//! row bring it up. Pure. It begins up.
+//! row bring it up. Pure. It begins up, or unproven: down until a check was good, once.
 
 /// A change of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,11 @@ pub(super) struct HealthState {
 impl HealthState {
     pub(super) fn new(rise: u32, fall: u32) -> Self {
         Self { up: true, against: 0, rise, fall }
+    }
+
+    /// Down, but the next check that is good brings it up; after a failed one it is down like any other.
+    pub(super) fn unproven(rise: u32, fall: u32) -> Self {
+        Self { up: false, against: rise - 1, rise, fall }
     }
 
     /// Books one check; returns the new state if it changed.
@@ -45,7 +50,10 @@ mod tests {
 
     /// Feeds `+` as good and `-` as failed checks; returns the place and kind of every change.
     fn changes(rise: u32, fall: u32, checks: &str) -> Vec<(usize, Verdict)> {
-        let mut state = HealthState::new(rise, fall);
+        changes_from(HealthState::new(rise, fall), checks)
+    }
+
+    fn changes_from(mut state: HealthState, checks: &str) -> Vec<(usize, Verdict)> {
         checks.bytes().enumerate().filter_map(|(at, check)| Some((at, state.observe(check == b'+')?))).collect()
     }
 
@@ -59,5 +67,12 @@ mod tests {
     fn an_interrupted_row_starts_again() {
         assert_eq!(changes(2, 3, "--+--+--+"), []);
         assert_eq!(changes(2, 2, "--+-+-+-"), [(1, Verdict::Down)]);
+    }
+
+    #[test]
+    fn an_unproven_server_needs_one_good_check_or_after_a_failed_one_as_many_as_any() {
+        assert_eq!(changes_from(HealthState::unproven(3, 2), "+--"), [(0, Verdict::Up), (2, Verdict::Down)]);
+        assert_eq!(changes_from(HealthState::unproven(3, 2), "-+++"), [(3, Verdict::Up)]);
+        assert_eq!(changes_from(HealthState::unproven(1, 1), "-+-"), [(1, Verdict::Up), (2, Verdict::Down)]);
     }
 }

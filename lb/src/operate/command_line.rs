@@ -9,8 +9,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use wire::document::Document;
 
 use crate::config::Config;
+use crate::control::ReloadError;
 use crate::run::{Lb, start};
 
 const USAGE: u8 = 2;
@@ -39,7 +41,7 @@ enum Command {
 
 #[derive(Args, Debug)]
 struct ServeArguments {
-    /// Serve as this file says, until SIGTERM or SIGINT.
+    /// Serve as this file says, until SIGTERM or SIGINT; read it again at SIGHUP.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -87,9 +89,14 @@ fn check(files: &[PathBuf]) -> ExitCode {
 }
 
 fn read(file: &Path) -> Result<Config, String> {
+    let (name, text) = read_text(file)?;
+    Config::parse(&name, &text).map_err(|error| error.to_string())
+}
+
+fn read_text(file: &Path) -> Result<(String, String), String> {
     let name = file.display().to_string();
     let text = std::fs::read_to_string(file).map_err(|error| format!("{name}: cannot be read: {error}"))?;
-    Config::parse(&name, &text).map_err(|error| error.to_string())
+    Ok((name, text))
 }
 
 fn complain(error: &str) {
@@ -105,7 +112,7 @@ fn serve(file: &Path) -> ExitCode {
         }
     };
     log_to_stderr();
-    match run(config) {
+    match run(config, file) {
         Ok(code) => code,
         Err(error) => {
             complain(&format!("{error:#}"));
@@ -123,16 +130,20 @@ fn log_to_stderr() {
 }
 
 /// Serves until a signal, drains, and returns when the drain is over or a second signal comes.
-fn run(config: Config) -> anyhow::Result<ExitCode> {
+fn run(config: Config, file: &Path) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before the start, so that a signal never meets the default action.
         let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut hangup = signal(SignalKind::hangup())?;
         let services: Vec<_> = config.services.iter().map(|service| service.name.clone()).collect();
         let bound = config.drain;
         let lb = start(config)?;
         announce(&lb, &services);
-        either(&mut signals).await;
+        tokio::select! {
+            () = either(&mut signals) => {}
+            () = reload_at(&mut hangup, &lb, file) => {}
+        }
         tracing::info!(?bound, "draining; a second signal ends at once");
         lb.drain();
         let (ended, end) = tokio::sync::oneshot::channel();
@@ -153,6 +164,32 @@ async fn either((terminate, interrupt): &mut (Signal, Signal)) {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+}
+
+/// Reloads the file at every signal, for ever. Signals that come during a reload are one more reload.
+async fn reload_at(hangup: &mut Signal, lb: &Lb, file: &Path) {
+    // There is no end of signals.
+    while hangup.recv().await.is_some() {
+        let name = file.display();
+        match reload(lb, file).await {
+            Ok(changes) => tracing::info!("{name} reloaded: {changes}"),
+            Err(error) => tracing::error!("reload refused, what was running goes on: {error}"),
+        }
+    }
+}
+
+async fn reload(lb: &Lb, file: &Path) -> Result<String, String> {
+    let (name, text) = read_text(file)?;
+    let wanted = Config::parse(&name, &text).map_err(|error| error.to_string())?;
+    let warnings = wanted.warnings();
+    let changes = lb.reload(wanted).await.map_err(|error| match error {
+        ReloadError::Unchangeable(what) => Document::new(&name, &text).error_at(&what.key, what.values()).to_string(),
+        ending @ ReloadError::Ending => ending.to_string(),
+    })?;
+    if !changes.is_empty() {
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    }
+    Ok(changes.to_string())
 }
 
 fn announce(lb: &Lb, services: &[String]) {

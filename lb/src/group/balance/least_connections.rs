@@ -18,6 +18,11 @@ impl LeastConnections {
         self.weights[server] > 0
     }
 
+    /// The server whose turn it is.
+    pub(crate) fn next(&self) -> usize {
+        self.next
+    }
+
     pub(crate) fn choose(&mut self, eligible: impl Fn(usize) -> bool, load: impl Fn(usize) -> u64) -> Option<usize> {
         let servers = self.weights.len();
         let mut best: Option<(usize, u64)> = None;

@@ -12,6 +12,11 @@ impl RoundRobin {
         Self { servers, next: start }
     }
 
+    /// The server whose turn it is.
+    pub(crate) fn next(&self) -> usize {
+        self.next
+    }
+
     pub(crate) fn choose(&mut self, eligible: impl Fn(usize) -> bool) -> Option<usize> {
         let mut at = self.next;
         for _ in 0..self.servers {

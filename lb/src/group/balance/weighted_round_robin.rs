@@ -21,6 +21,15 @@ impl WeightedRoundRobin {
         self.weights[server] > 0
     }
 
+    /// The server that comes next if all may be used.
+    pub(crate) fn next(&self) -> usize {
+        let servers = self.weights.len();
+        let in_turn = (0..servers).map(|step| (self.start + step) % servers);
+        // The first of those with the most credit, as `choose` takes it.
+        let best = in_turn.rev().max_by_key(|&at| self.credit[at] + i64::from(self.weights[at]));
+        best.unwrap_or(self.start)
+    }
+
     pub(crate) fn choose(&mut self, eligible: impl Fn(usize) -> bool) -> Option<usize> {
         let servers = self.weights.len();
         let mut total = 0;
@@ -51,6 +60,15 @@ mod tests {
         let mut balance = WeightedRoundRobin::new(vec![4, 2, 1], 0);
         let chosen: Vec<_> = (0..7).map(|_| balance.choose(|_| true).unwrap()).collect();
         assert_eq!(chosen, [0, 1, 0, 2, 0, 1, 0]);
+    }
+
+    #[test]
+    fn whose_turn_it_is_can_be_told_before() {
+        let mut balance = WeightedRoundRobin::new(vec![4, 2, 2, 1], 1);
+        for _ in 0..20 {
+            let told = balance.next();
+            assert_eq!(balance.choose(|_| true), Some(told));
+        }
     }
 
     #[test]

@@ -127,7 +127,7 @@ fn per_server(
     value: impl Fn(&SharedServer) -> f64,
 ) {
     head(out, name, kind, help);
-    for group in &shared.groups {
+    for group in shared.groups().iter() {
         for server in &group.servers {
             let (group, label) = (&group.config.name, &server.config.name);
             let _ = writeln!(out, "{name}{{group=\"{group}\",server=\"{label}\"}} {}", value(server));

@@ -35,16 +35,14 @@ struct ServerRow<'a> {
 
 /// The sum of one counter over the workers.
 pub(super) fn sum(server: &SharedServer, counter: impl Fn(&ServerCounters) -> &Counter) -> u64 {
-    server.counters.iter().map(|counters| counter(counters).get()).sum()
+    server.counters().iter().map(|counters| counter(counters).get()).sum()
 }
 
 /// Every real server of every group, as a JSON array.
 pub(super) fn servers(shared: &Shared, phase: Phase) -> String {
-    let rows: Vec<_> = shared
-        .groups
-        .iter()
-        .flat_map(|group| group.servers.iter().map(move |server| row(group, server, phase)))
-        .collect();
+    let groups = shared.groups();
+    let rows: Vec<_> =
+        groups.iter().flat_map(|group| group.servers.iter().map(move |server| row(group, server, phase))).collect();
     // Plain data with text keys: serialising it cannot fail.
     serde_json::to_string(&rows).unwrap_or_default()
 }
@@ -83,10 +81,11 @@ pub(super) fn health(shared: &Shared, phase: Phase) -> Result<String, String> {
     if phase != Phase::Running {
         return Err("draining\n".to_owned());
     }
+    let groups = shared.groups();
     let without: Vec<_> = shared
         .services
         .iter()
-        .filter(|service| !shared.groups[service.config.group].servers.iter().any(SharedServer::is_up))
+        .filter(|service| !groups[service.config.group].servers.iter().any(|server| server.is_up()))
         .map(|service| service.config.name.as_str())
         .collect();
     if without.is_empty() {

@@ -149,7 +149,8 @@ impl<'t> Connection<'t> {
     /// before a byte of it.
     async fn hear(&mut self) -> Option<Heard> {
         let context = Rc::clone(&self.context);
-        let mut drained = pin!(context.drain.begun());
+        let mut stirred = pin!(context.drain.stirred());
+        self.forget_removed_servers();
         let mut scan = HeadScan::request();
         self.book.started = Instant::now();
         poll_fn(|cx| {
@@ -176,8 +177,12 @@ impl<'t> Connection<'t> {
                 }
                 // A new connection may bring one request even now: its client could not know.
                 let idle = !begun && self.requests > 0;
-                if idle && (context.drain.is_draining() || drained.as_mut().poll(cx).is_ready()) {
-                    return Poll::Ready(None);
+                while idle && stirred.as_mut().poll(cx).is_ready() {
+                    if context.drain.is_draining() {
+                        return Poll::Ready(None);
+                    }
+                    self.forget_removed_servers();
+                    stirred.set(context.drain.stirred());
                 }
                 let timeouts = &context.service.timeouts;
                 let patience = if begun { timeouts.client_head } else { timeouts.client_idle };
@@ -187,6 +192,10 @@ impl<'t> Connection<'t> {
             }
         })
         .await
+    }
+
+    fn forget_removed_servers(&mut self) {
+        self.own.retain(|(server, _)| self.context.group.has(*server));
     }
 
     fn record(&mut self, end: &'static str) {

@@ -102,11 +102,22 @@ impl ServerConnections {
         }
     }
 
+    /// Closes what leads to servers that were removed, and makes room for so many slots.
+    pub(crate) fn adopt(&self, removed: &[usize], slots: usize) {
+        let mut idle = self.idle.borrow_mut();
+        for &slot in removed {
+            idle[slot] = Vec::new();
+        }
+        if idle.len() < slots {
+            idle.resize_with(slots, Vec::new);
+        }
+    }
+
     /// Drops what is closed, old, or belongs to a server that is down; whether any are left.
     fn purge(&self, group: &WorkerGroup, now: Instant) -> bool {
         let mut left = false;
-        for (server, idle) in self.idle.borrow_mut().iter_mut().enumerate() {
-            let up = group.is_up(ServerIndex(server));
+        for (slot, idle) in self.idle.borrow_mut().iter_mut().enumerate() {
+            let up = group.is_slot_up(slot);
             idle.retain(|it| up && now.duration_since(it.since) < IDLE_FOR && is_silent(&it.server.stream));
             left |= !idle.is_empty();
         }
