@@ -7,5 +7,6 @@ mod admin;
 mod command_line;
 mod drain;
 mod health;
+mod reload;
 mod tcp;
 mod testbed;
