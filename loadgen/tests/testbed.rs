@@ -77,6 +77,7 @@ fn command(start: Vec<String>, ready: &str) -> DutKind {
         ready: Ready { tcp: ready.to_owned(), within: Duration::from_secs(3) },
         admin: None,
         package: None,
+        workers: None,
     }
 }
 
@@ -398,6 +399,7 @@ fn haproxy_dut(config: &str, start: Vec<String>) -> Dut {
         ready: Ready { tcp: "127.0.0.1:{port}".to_owned(), within: Duration::from_secs(5) },
         admin: Some(("haproxy_socket".to_owned(), "{run}/haproxy.sock".to_owned())),
         package: Some("haproxy".to_owned()),
+        workers: None,
     };
     plan(kind).testbed.dut
 }
@@ -581,6 +583,7 @@ fn nginx_goes_into_the_background_and_goes_with_the_run() {
         ready: Ready { tcp: "127.0.0.1:{port}".to_owned(), within: Duration::from_secs(5) },
         admin: None,
         package: Some("nginx".to_owned()),
+        workers: None,
     });
     let run_dir = run_dir();
     let mut testbed = testbed::start(&plan, &run_dir, Path::new(LOADGEN), &Interrupt::default()).unwrap();

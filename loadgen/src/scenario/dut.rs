@@ -147,7 +147,7 @@ impl Reader<'_> {
             ("ready", file.ready.is_some(), &["command"]),
             ("admin", file.admin.is_some(), &["command"]),
             ("package", file.package.is_some(), &["command"]),
-            ("workers", file.workers.is_some(), &["reference"]),
+            ("workers", file.workers.is_some(), &["reference", "command"]),
             ("cores", file.cores.is_some(), &["reference", "command"]),
             ("cpu_quota", file.cpu_quota.is_some(), &["reference", "command"]),
         ];
@@ -166,11 +166,24 @@ impl Reader<'_> {
             return Err(self.origin.error("config", "missing; expected the template of an lb configuration"));
         };
         self.require_port(&service, &[], Some(&config))?;
+        Ok((DutKind::Reference { config, workers: self.workers()? }, service))
+    }
+
+    fn workers(&self) -> Result<NonZeroU32, ScenarioError> {
         let workers = self.file.workers.unwrap_or(1);
-        let workers = NonZeroU32::new(workers).filter(|workers| workers.get() <= WORKERS_MAX).ok_or_else(|| {
+        NonZeroU32::new(workers).filter(|workers| workers.get() <= WORKERS_MAX).ok_or_else(|| {
             self.origin.error("workers", format!("{workers} is not a number of threads; expected 1 to {WORKERS_MAX}"))
-        })?;
-        Ok((DutKind::Reference { config, workers }, service))
+        })
+    }
+
+    /// The workers of a program that is told how many; a number that it would not learn is refused.
+    fn told_workers(&self, start: &[String], config: Option<&Template>) -> Result<Option<NonZeroU32>, ScenarioError> {
+        let is_told = is_told("{workers}", start, config);
+        if !is_told && self.file.workers.is_some() {
+            let message = "neither start nor config uses {workers}: the program would not learn it";
+            return Err(self.origin.error("workers", message));
+        }
+        is_told.then(|| self.workers()).transpose()
     }
 
     fn command(&self) -> Result<(DutKind, String), ScenarioError> {
@@ -189,7 +202,9 @@ impl Reader<'_> {
         self.require_port(&service, &start, config.as_ref())?;
         let ready = self.ready(&service)?;
         let admin = self.admin()?;
-        Ok((DutKind::Command { start, config, ready, admin, package: self.file.package.clone() }, service))
+        let workers = self.told_workers(&start, config.as_ref())?;
+        let package = self.file.package.clone();
+        Ok((DutKind::Command { start, config, ready, admin, package, workers }, service))
     }
 
     fn external(&self) -> Result<(DutKind, String), ScenarioError> {
@@ -241,9 +256,7 @@ impl Reader<'_> {
 
     /// A port chosen by the run must reach the program, or it would listen somewhere else.
     fn require_port(&self, service: &str, start: &[String], config: Option<&Template>) -> Result<(), ScenarioError> {
-        let told = start.iter().any(|word| word.contains("{port}"))
-            || config.is_some_and(|config| config.text.contains("{port}"));
-        if service.contains("{port}") && !told {
+        if service.contains("{port}") && !is_told("{port}", start, config) {
             let message = "uses {port}, but neither start nor config does: the program would not learn its port";
             return Err(self.origin.error("service", message));
         }
@@ -276,6 +289,11 @@ impl Reader<'_> {
                 .error("admin", "expected one entry such as { haproxy_socket = \"{run}/haproxy.sock\" }")),
         }
     }
+}
+
+/// Whether a program's command line or configuration has a placeholder.
+fn is_told(mark: &str, start: &[String], config: Option<&Template>) -> bool {
+    start.iter().any(|word| word.contains(mark)) || config.is_some_and(|config| config.text.contains(mark))
 }
 
 const SERVICE_WANTED: &str = "expected \"http://127.0.0.1:{port}\" or \"tcp://127.0.0.1:{port}\"";

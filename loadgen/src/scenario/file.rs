@@ -284,7 +284,7 @@ pub(super) struct DutFile {
     pub(super) admin: Option<BTreeMap<String, String>>,
     /// What to install when the program is missing.
     pub(super) package: Option<String>,
-    /// Worker threads (kind reference); 1 if left out.
+    /// Worker threads or processes, {workers} for kind command; 1 if left out.
     #[schemars(range(min = 1, max = 1024))]
     pub(super) workers: Option<u32>,
     /// "dut" for automatic placement, or a list of cores.

@@ -122,6 +122,8 @@ pub enum DutKind {
         admin: Option<(String, String)>,
         /// What to install when the program is missing.
         package: Option<String>,
+        /// Threads or processes it is told to work with by `{workers}`; `None` if it is told nothing.
+        workers: Option<NonZeroU32>,
     },
     /// Somewhere else; only its address is known.
     External {
@@ -132,7 +134,7 @@ pub enum DutKind {
     None,
 }
 
-/// A configuration template: `{port}`, `{admin}`, `{reflectors}`, `{run}` are filled in, and a line
+/// A configuration template: `{port}`, `{admin}`, `{reflectors}`, `{run}`, `{workers}` are filled in, and a line
 /// with `{name}` or `{address}` is repeated for each reflector.
 #[derive(Clone, Debug, Serialize)]
 pub struct Template {

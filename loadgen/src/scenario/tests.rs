@@ -99,7 +99,7 @@ fn every_shipped_scenario_and_dut_file_is_sound() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 5, "reference and haproxy for http and tcp, nginx for http");
+    assert_eq!(checked, 12, "reference, haproxy and nginx, for http and tcp, with one worker and several");
 }
 
 #[test]

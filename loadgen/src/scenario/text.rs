@@ -73,7 +73,10 @@ fn testbed_words(plan: &Plan) -> String {
     let dut = match &testbed.dut.kind {
         DutKind::None => "no DUT".to_owned(),
         DutKind::Reference { workers, .. } => format!("{} (reference LB, {workers} worker(s))", testbed.dut.name),
-        DutKind::Command { start, .. } => format!("{} (runs {})", testbed.dut.name, start.join(" ")),
+        DutKind::Command { start, workers, .. } => {
+            let workers = workers.map(|workers| format!(", {workers} worker(s)")).unwrap_or_default();
+            format!("{} (runs {}{workers})", testbed.dut.name, start.join(" "))
+        }
         DutKind::External { address } => format!("{address}, which is already there"),
     };
     let reflectors = match (testbed.reflectors, testbed.remote_reflectors.len()) {

@@ -51,7 +51,7 @@ pub(super) fn start(
     let program;
     let start = match &dut.kind {
         DutKind::Reference { config, workers } => Start::Reference { config, workers: *workers },
-        DutKind::Command { start, config, ready, admin, package } => {
+        DutKind::Command { start, config, ready, admin, package, .. } => {
             program = found_program(start, package.as_deref())?;
             Start::Command { words: &program, config: config.as_ref(), ready, admin: admin.as_ref() }
         }
@@ -116,8 +116,12 @@ fn start_once(
 fn values(context: &Context<'_>, dut: &Dut, reflectors: &[(String, SocketAddr)]) -> Result<Values, TestbedError> {
     // Programs change their working directory; an absolute path means the same to all of them.
     let run = std::path::absolute(context.run_dir).unwrap_or_else(|_| context.run_dir.to_path_buf());
-    let mut values =
-        Values { run: Some(run.display().to_string()), reflectors: reflectors.to_vec(), ..Values::default() };
+    let mut values = Values {
+        run: Some(run.display().to_string()),
+        reflectors: reflectors.to_vec(),
+        workers: template::workers(dut),
+        ..Values::default()
+    };
     // Both at once, so that they differ.
     let port = held_port(service_ip(&dut.service))?;
     let admin = held_port(IpAddr::V4(Ipv4Addr::LOCALHOST))?;

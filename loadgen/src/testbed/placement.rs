@@ -52,7 +52,13 @@ impl Placement {
         };
         let generator = if generator_wish.is_empty() { generator } else { sorted(generator_wish) };
         let dut = if is_started(plan) { dut } else { Vec::new() };
-        let warnings = warnings(&generator, &dut, &reflectors);
+        let mut warnings = warnings(&generator, &dut, &reflectors);
+        let workers = wanted_cores(plan);
+        if !dut.is_empty() && dut.len() < workers {
+            let cores = dut.len();
+            warnings
+                .push(format!("the DUT's {workers} workers share {cores} core(s): it could do more with one for each"));
+        }
         Ok(Self { generator, dut, reflectors, warnings })
     }
 
@@ -73,14 +79,18 @@ fn dut_cores(allowed: &[usize], plan: &TestbedPlan) -> Vec<usize> {
     if !plan.dut.cores.is_empty() {
         return sorted(&plan.dut.cores);
     }
-    let wanted = match &plan.dut.kind {
+    let count = wanted_cores(plan).min(allowed.len().saturating_sub(1).max(1));
+    allowed[allowed.len() - count..].to_vec()
+}
+
+/// One for each worker.
+fn wanted_cores(plan: &TestbedPlan) -> usize {
+    match &plan.dut.kind {
         DutKind::Reference { workers, .. } => workers.get() as usize,
-        DutKind::Command { .. } => 1,
+        DutKind::Command { workers, .. } => workers.map_or(1, |workers| workers.get() as usize),
         DutKind::External { address } if address.ip().is_loopback() => 1,
         DutKind::External { .. } | DutKind::None => 0,
-    };
-    let count = wanted.min(allowed.len().saturating_sub(1).max(1));
-    allowed[allowed.len() - count..].to_vec()
+    }
 }
 
 fn sorted(cores: &[usize]) -> Vec<usize> {
@@ -140,6 +150,9 @@ mod tests {
     fn on_two_cores_the_dut_has_the_last_one_and_the_rest_shares_the_first() {
         assert_eq!(placed(2, &plan(reference(1), 2)), (vec![0], vec![0], vec![1]));
         assert_eq!(placed(2, &plan(reference(4), 2)), (vec![0], vec![0], vec![1]));
+        let warnings = |workers| Placement::choose(&[0, 1], &plan(reference(workers), 2)).unwrap().warnings;
+        assert_eq!(warnings(4), ["the DUT's 4 workers share 1 core(s): it could do more with one for each"]);
+        assert!(warnings(1).is_empty());
     }
 
     #[test]

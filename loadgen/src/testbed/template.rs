@@ -5,6 +5,7 @@
 //! `{address}` is repeated for each reflector; without reflectors it is left out.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 
 use super::error::TestbedError;
 use crate::scenario::plan::{Dut, DutKind, Template};
@@ -20,6 +21,8 @@ pub(super) struct Values {
     pub(super) run: Option<String>,
     /// `{config}`: the filled-in configuration file.
     pub(super) config: Option<String>,
+    /// `{workers}`: threads or processes of the program.
+    pub(super) workers: Option<NonZeroU32>,
     /// `{name}` and `{address}` line by line; `{reflectors}`: all addresses, separated by commas.
     pub(super) reflectors: Vec<(String, SocketAddr)>,
 }
@@ -31,6 +34,7 @@ impl Values {
             "admin" => self.admin.map(|port| port.to_string()),
             "run" => self.run.clone(),
             "config" => self.config.clone(),
+            "workers" => self.workers.map(|workers| workers.to_string()),
             "reflectors" => {
                 let addresses: Vec<_> = self.reflectors.iter().map(|(_, address)| address.to_string()).collect();
                 Some(addresses.join(","))
@@ -43,7 +47,7 @@ impl Values {
 
     fn known(&self, is_template: bool) -> String {
         let per_reflector = if is_template { &["name", "address"][..] } else { &[] };
-        let words = ["port", "admin", "run", "config", "reflectors"];
+        let words = ["port", "admin", "run", "config", "workers", "reflectors"];
         let known = words.iter().filter(|word| self.get(word, None).is_some()).chain(per_reflector);
         known.map(|word| format!("{{{word}}}")).collect::<Vec<_>>().join(", ")
     }
@@ -88,6 +92,7 @@ pub fn check(dut: &Dut) -> Result<(), TestbedError> {
     let sample = SocketAddr::from(([127, 0, 0, 1], 1));
     let mut values = Values { port: Some(1), admin: Some(1), run: Some(String::new()), ..Values::default() };
     values.reflectors = vec![(String::new(), sample)];
+    values.workers = workers(dut);
     let template = match &dut.kind {
         DutKind::Reference { config, .. } => Some(config),
         DutKind::Command { config, .. } => config.as_ref(),
@@ -107,6 +112,15 @@ pub fn check(dut: &Dut) -> Result<(), TestbedError> {
         }
     }
     Ok(())
+}
+
+/// How many workers a DUT has, if that is known.
+pub(super) fn workers(dut: &Dut) -> Option<NonZeroU32> {
+    match &dut.kind {
+        DutKind::Reference { workers, .. } => Some(*workers),
+        DutKind::Command { workers, .. } => *workers,
+        DutKind::External { .. } | DutKind::None => None,
+    }
 }
 
 /// Whether a text has a placeholder of this name.
@@ -196,13 +210,15 @@ mod tests {
                 ready: crate::scenario::plan::Ready { tcp: "127.0.0.1:{port}".to_owned(), within: Default::default() },
                 admin: None,
                 package: None,
+                workers: NonZeroU32::new(3),
             },
             service: "http://127.0.0.1:{port}".to_owned(),
             cores: vec![],
             cpu_quota: None,
             file_text: String::new(),
         };
-        check(&dut("{config}", Some(template("{port} {name} {address} {admin} {reflectors} {run}")))).unwrap();
+        check(&dut("{config}", Some(template("{port} {name} {address} {admin} {reflectors} {run} {workers}"))))
+            .unwrap();
         let refused = |dut: &Dut| check(dut).unwrap_err().to_string();
         assert!(refused(&dut("{prot}", None)).starts_with("mine.toml: start: {prot} cannot be filled in"));
         assert!(refused(&dut("{config}", None)).contains("{config}"), "there is none");

@@ -50,7 +50,9 @@ pub(super) fn at_its_limit(inquiry: &Inquiry<'_>, facts: &Facts<'_>) -> Check {
 fn processor(inquiry: &Inquiry<'_>, usage: &Usage) -> (f64, String) {
     let Some(dut) = usage.role(Role::Dut) else { return (0.0, String::new()) };
     let threads = match &inquiry.plan.testbed.dut.kind {
-        DutKind::Reference { workers, .. } => Some(workers.get() as usize),
+        DutKind::Reference { workers, .. } | DutKind::Command { workers: Some(workers), .. } => {
+            Some(workers.get() as usize)
+        }
         _ => None,
     };
     let own = dut.busy(usage.host_cores(), threads);
