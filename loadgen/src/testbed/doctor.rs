@@ -3,6 +3,9 @@
 //! [`doctor`] reads the host; the judgement is pure. It changes nothing but the soft descriptor limit of
 //! this process. What a plan cannot do without is found again, and refused, when the run starts.
 
+mod programs;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::environment::{Environment, environment};
@@ -11,8 +14,7 @@ use super::{Placement, cgroup, dut};
 use crate::scenario::Plan;
 use crate::scenario::plan::{DutKind, Unit};
 
-/// Programs that dut files may start.
-const PROGRAMS: [&str; 7] = ["haproxy", "nginx", "envoy", "traefik", "varnishd", "caddy", "lighttpd"];
+pub use programs::DutFile;
 
 /// How serious a finding is.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -38,16 +40,16 @@ pub struct Finding {
     pub advice: String,
 }
 
-/// Looks at this host, and at what a plan needs of it.
-pub fn doctor(plan: Option<&Plan>) -> Vec<Finding> {
+/// Looks at this host, and at what a plan and DUT files need of it.
+pub fn doctor(plan: Option<&Plan>, files: &[DutFile]) -> Vec<Finding> {
     let facts = Facts {
         environment: environment(),
         ports: PortSysctls::read(),
         hard_descriptor_limit: host::kernel::raise_descriptor_limit(),
         quota_folder: cgroup::writable_parent(),
-        programs: PROGRAMS.iter().filter_map(|name| Some(dut::find_program(name)?.display().to_string())).collect(),
+        programs: programs::look(files),
     };
-    let mut findings = judge(&facts);
+    let mut findings = judge(&facts, files);
     if let Some(plan) = plan {
         findings.extend(judge_plan(plan, &facts));
     }
@@ -61,8 +63,8 @@ struct Facts {
     hard_descriptor_limit: u64,
     /// Where a CPU quota can be set, if it can.
     quota_folder: Result<String, String>,
-    /// Full paths of installed programs.
-    programs: Vec<String>,
+    /// Installed programs by name.
+    programs: BTreeMap<String, programs::Program>,
 }
 
 fn good(subject: &'static str, found: String) -> Finding {
@@ -77,7 +79,7 @@ fn problem(subject: &'static str, found: String, advice: &str) -> Finding {
     Finding { level: Level::Problem, subject, found, advice: advice.to_owned() }
 }
 
-fn judge(facts: &Facts) -> Vec<Finding> {
+fn judge(facts: &Facts, files: &[DutFile]) -> Vec<Finding> {
     let environment = &facts.environment;
     let mut findings = vec![
         cores(environment.cores_allowed.len()),
@@ -87,8 +89,8 @@ fn judge(facts: &Facts) -> Vec<Finding> {
         memory(environment.memory_available_bytes),
         governor(environment.governor.as_deref()),
         quota(&facts.quota_folder),
-        programs(&facts.programs),
     ];
+    findings.extend(programs::judge(&facts.programs, files));
     if let Some(clock) = &environment.clock_source
         && !["tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter"].contains(&clock.as_str())
     {
@@ -194,14 +196,6 @@ fn quota(folder: &Result<String, String>) -> Finding {
     }
 }
 
-fn programs(found: &[String]) -> Finding {
-    if found.is_empty() {
-        let text = "none of the known ones".to_owned();
-        return advice("DUT programs", text, "the reference LB is built in; others: apt install haproxy nginx");
-    }
-    good("DUT programs", found.join(", "))
-}
-
 fn judge_plan(plan: &Plan, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     match plan_ports(plan, facts.ports) {
@@ -271,13 +265,13 @@ mod tests {
             ports: PortSysctls { first: 1_024, last: 65_535, tw_reuse: 1, timestamps: true },
             hard_descriptor_limit: 1 << 20,
             quota_folder: Ok("/sys/fs/cgroup".to_owned()),
-            programs: vec!["/usr/sbin/haproxy".to_owned()],
+            programs: BTreeMap::from([("haproxy".to_owned(), programs::Program::default())]),
         }
     }
 
     #[test]
     fn a_good_host_needs_no_advice() {
-        let findings = judge(&facts());
+        let findings = judge(&facts(), &[]);
         assert!(
             findings.iter().all(|finding| finding.level == Level::Good && finding.advice.is_empty()),
             "{findings:?}"
@@ -292,7 +286,7 @@ mod tests {
         facts.environment.governor = Some("powersave".to_owned());
         facts.ports.tw_reuse = 0;
         facts.quota_folder = Err("not mounted".to_owned());
-        let findings = judge(&facts);
+        let findings = judge(&facts, &[]);
         let level = |subject| findings.iter().find(|finding| finding.subject == subject).unwrap().level;
         assert_eq!(level("descriptors"), Level::Problem);
         for subject in ["cores", "governor", "ports", "cpu quota"] {
@@ -303,6 +297,6 @@ mod tests {
 
     #[test]
     fn this_host_can_be_looked_at() {
-        assert!(doctor(None).iter().any(|finding| finding.subject == "ports"));
+        assert!(doctor(None, &[]).iter().any(|finding| finding.subject == "ports"));
     }
 }
