@@ -4,6 +4,7 @@
 //! - [`bad_host`]: descriptors, cores, ports, permissions and space that a host does not have.
 //! - [`bad_input`]: what users get wrong in files and on the command line.
 //! - [`differential`]: the same bytes to the reference LB, haproxy and nginx.
+//! - [`duts`]: every shipped DUT file carries the smoke scenario.
 //! - [`harness`]: scenarios as text, runs of the real program, what they wrote.
 //! - [`kill`]: a role is killed in the middle of a run.
 //! - [`layout`]: the invariants of the code base.
@@ -22,6 +23,7 @@ mod bad_dut;
 mod bad_host;
 mod bad_input;
 mod differential;
+mod duts;
 mod harness;
 mod kill;
 mod layout;

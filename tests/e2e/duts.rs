@@ -1,0 +1,151 @@
+//! Every shipped DUT file carries the smoke scenario: it starts, serves both reflectors, fails nothing,
+//! and is gone afterwards. One test for each, so that a missing program skips its own only.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::harness::{Folder, Started, available, exclusive, has_program};
+
+fn scenarios() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
+}
+
+/// Shortest phases: with the DUT's start less than three seconds.
+const SHORT: [&str; 8] = [
+    "--set",
+    "load.phases.init=0s",
+    "--set",
+    "load.phases.ramp_up=100ms",
+    "--set",
+    "load.phases.sustain=1s",
+    "--set",
+    "load.phases.ramp_down=100ms",
+];
+
+/// Operations of the whole trial at 200/s: ramps count half.
+const OPERATIONS: f64 = 220.0;
+
+fn carries_smoke(name: &str) {
+    let _alone = exclusive();
+    let folder = Folder::new();
+    let (scenario, dut) = (scenarios().join("smoke.toml"), scenarios().join("dut").join(format!("{name}.toml")));
+    let mut arguments = vec![scenario.to_str().unwrap(), "--dut", dut.to_str().unwrap()];
+    arguments.extend(SHORT);
+    // A machine that is busy with others makes the rate undecided; what is counted is not.
+    let run = Started::of(&folder, &arguments).finish_clean();
+    assert!(matches!(run.code, Some(0 | 4)), "{run:?}");
+    assert_eq!((run.summary("dut").as_str(), run.number("failed")), (name, 0.0), "{}", run.stdout);
+    let servers = run.csv("servers.csv");
+    let answered =
+        |server: &std::collections::HashMap<String, String>| -> f64 { server["client_responses"].parse().unwrap() };
+    assert_eq!(servers.len(), 2, "{servers:?}");
+    let total: f64 = servers.iter().map(answered).sum();
+    assert!(
+        (OPERATIONS - 22.0..=OPERATIONS + 2.0).contains(&total),
+        "{total} operations of {OPERATIONS}: {}",
+        run.stdout
+    );
+    for server in &servers {
+        assert_eq!(server["client_responses"], server["reflector_requests"], "{servers:?}");
+        // Each worker has a rotation of its own, so the shares differ a little with several.
+        assert!(answered(server) > total / 3.0, "{servers:?}");
+    }
+    assert!(run.result()["answer"]["books"].as_array().unwrap().is_empty(), "{}", run.file("result.json"));
+}
+
+fn carries_smoke_if_there(program: &str, name: &str) {
+    if available(program, has_program(program)) {
+        carries_smoke(name);
+    }
+}
+
+/// nginx with its stream module, which Debian has in a package of its own.
+fn nginx_has_streams() -> bool {
+    let folder = Folder::new();
+    let place = folder.path().display();
+    let text = format!(
+        "include /etc/nginx/modules-enabled/*.conf;\ninclude /usr/share/nginx/modules/*.conf;\n\
+         pid {place}/nginx.pid;\nerror_log {place}/error.log;\nevents {{}}\nstream {{}}\n"
+    );
+    let config = folder.write("nginx.conf", &text);
+    let mut command = Command::new("nginx");
+    command.args(["-t", "-q", "-e", "stderr", "-c"]).arg(config).stdin(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn carries_smoke_over_nginx_streams(name: &str) {
+    if available("nginx with its stream module", nginx_has_streams()) {
+        carries_smoke(name);
+    }
+}
+
+#[test]
+fn haproxy_http_carries_smoke() {
+    carries_smoke_if_there("haproxy", "haproxy-http");
+}
+
+#[test]
+fn haproxy_http_with_several_threads_carries_smoke() {
+    carries_smoke_if_there("haproxy", "haproxy-http-workers");
+}
+
+#[test]
+fn haproxy_tcp_carries_smoke() {
+    carries_smoke_if_there("haproxy", "haproxy-tcp");
+}
+
+#[test]
+fn haproxy_tcp_with_several_threads_carries_smoke() {
+    carries_smoke_if_there("haproxy", "haproxy-tcp-workers");
+}
+
+#[test]
+fn nginx_http_carries_smoke() {
+    carries_smoke_if_there("nginx", "nginx-http");
+}
+
+#[test]
+fn nginx_http_with_several_workers_carries_smoke() {
+    carries_smoke_if_there("nginx", "nginx-http-workers");
+}
+
+#[test]
+fn nginx_tcp_carries_smoke() {
+    carries_smoke_over_nginx_streams("nginx-tcp");
+}
+
+#[test]
+fn nginx_tcp_with_several_workers_carries_smoke() {
+    carries_smoke_over_nginx_streams("nginx-tcp-workers");
+}
+
+#[test]
+fn reference_http_carries_smoke() {
+    carries_smoke("reference-http");
+}
+
+#[test]
+fn reference_http_with_several_workers_carries_smoke() {
+    carries_smoke("reference-http-workers");
+}
+
+#[test]
+fn reference_tcp_carries_smoke() {
+    carries_smoke("reference-tcp");
+}
+
+#[test]
+fn reference_tcp_with_several_workers_carries_smoke() {
+    carries_smoke("reference-tcp-workers");
+}
+
+#[test]
+fn every_shipped_dut_file_has_a_test_here() {
+    let text = include_str!("duts.rs");
+    let files = std::fs::read_dir(scenarios().join("dut")).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = files.filter_map(|file| Some(file.to_str()?.strip_suffix(".toml")?.to_owned()));
+    for name in names.filter(|name| !name.ends_with(".lb")) {
+        let call = [&format!("(\"{name}\")"), &format!(", \"{name}\")")].map(|call| text.contains(call.as_str()));
+        assert!(call.contains(&true), "{name} has none");
+    }
+}
