@@ -60,6 +60,8 @@ pub(crate) struct ServiceContext {
     pub(crate) shared: Arc<SharedService>,
     pub(crate) shortage: Arc<Shortage>,
     pub(crate) worker: usize,
+    /// Clients over the limit that are being heard out after their answer.
+    pub(crate) lingering: Cell<u32>,
 }
 
 impl ServiceContext {

@@ -4,10 +4,13 @@
 //! ever handed from one to another. A worker ends when it was told to drain and its last
 //! connection has ended, or when the bound of the drain has passed: then what still runs is closed.
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -21,6 +24,7 @@ use crate::operate::access_log::AccessLog;
 use crate::service::buffers::BufferStock;
 use crate::service::connect::is_local;
 use crate::service::shortage::Shortage;
+use crate::service::socket::{poll_read, send_fin};
 use crate::service::{Drain, ServiceContext, SharedService, http, tcp};
 
 /// Most connections taken from an accept queue before running connections get their turn.
@@ -29,6 +33,10 @@ const ACCEPT_BATCH: u32 = 64;
 const TIMER_BEAT: Duration = Duration::from_millis(250);
 /// How long accepting pauses when descriptors or memory have run out.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+/// Most refused clients per worker and service that are heard out.
+const LINGERING_MAX: u32 = 64;
+/// How long a refused client is heard out.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What the workers are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +140,7 @@ impl Worker {
                 shared: Arc::clone(service),
                 shortage: Arc::clone(&self.shared.shortage),
                 worker: self.index,
+                lingering: Cell::default(),
             })
         };
         self.shared.services.iter().map(context).collect()
@@ -211,7 +220,7 @@ async fn accept_one(listener: &TcpListener, context: &Rc<ServiceContext>) {
 
 /// Starts the data path of one accepted connection, or closes it when the service is full.
 fn admit(client: TcpStream, peer: SocketAddr, context: &Rc<ServiceContext>) {
-    let Some(admission) = context.admit() else { return refuse(&client, context.service.mode) };
+    let Some(admission) = context.admit() else { return refuse(client, context) };
     let context = Rc::clone(context);
     // Two tasks of different size, so that a TCP connection does not pay for the state of an HTTP one.
     match context.service.mode {
@@ -230,15 +239,33 @@ fn admit(client: TcpStream, peer: SocketAddr, context: &Rc<ServiceContext>) {
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 67\r\n\
     Connection: close\r\n\r\n503: the virtual service has reached its limit of open connections\n";
 
-/// Closes a connection that is over the limit. Nothing waits for its client: what it has sent so far
-/// is read, so that the close is a FIN and not a RST.
-fn refuse(client: &TcpStream, mode: Mode) {
+/// Tells a client that is over the limit so, and closes. What it has sent so far is read, so that the
+/// close is a FIN and not a RST.
+fn refuse(client: TcpStream, context: &Rc<ServiceContext>) {
     let mut scratch = [0; 4096];
     // Errors mean that the client is gone or slow; either way we are done with it.
-    let _ = rustix::io::read(client, &mut scratch);
-    if mode == Mode::Http {
-        let _ = rustix::io::write(client, FULL);
+    let _ = rustix::io::read(&client, &mut scratch);
+    if context.service.mode == Mode::Http && rustix::io::write(&client, FULL).is_ok() {
+        context.counters().response(503);
+        if context.lingering.get() < LINGERING_MAX {
+            tokio::task::spawn_local(linger(client, Rc::clone(context)));
+        }
     }
+}
+
+/// Reads what a refused client still sends: a request that meets a closed connection makes the kernel
+/// send a RST, which can overtake the answer (RFC 9112, 9.6).
+async fn linger(client: TcpStream, context: Rc<ServiceContext>) {
+    context.lingering.set(context.lingering.get() + 1);
+    send_fin(&client);
+    let mut scratch = [0; 4096];
+    let hear_out = poll_fn(|cx| {
+        while let Ok(1..) = ready!(poll_read(&client, cx, &mut scratch)) {}
+        Poll::Ready(())
+    });
+    // A client that does not end is closed all the same.
+    let _ = timeout(LINGER, hear_out).await;
+    context.lingering.set(context.lingering.get() - 1);
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use crate::row::{Bound, Content, End, Fault, HTTP, Phase, Row, Sees, Server, Side, Step::*, TCP, Timeout};
 
 const BY_CLIENT: Row = Row { phase: Phase::Accept, side: Side::Client, ..HTTP };
+const FULL: Row = Row { service: "max_connections = 1", counted: &["connections_denied", "5xx"], ..BY_CLIENT };
 const TCP_BY_CLIENT: Row = Row { phase: Phase::Accept, side: Side::Client, server: Server::Plays(&[&[]]), ..TCP };
 
 pub(crate) const ROWS: &[Row] = &[
@@ -25,6 +26,19 @@ pub(crate) const ROWS: &[Row] = &[
         ..BY_CLIENT
     },
     Row { fault: Fault::Reset, how: "sends a RST", client: &[Reset], ..BY_CLIENT },
+    Row {
+        fault: Fault::Full,
+        how: "is one too many and silent",
+        client_sees: Sees(Content::Status(503), End::Fin),
+        ..FULL
+    },
+    Row {
+        fault: Fault::Full,
+        how: "is one too many and asks only after the answer has been sent",
+        client: &[Peek, Say("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), HearEnd, Say("GET / HTTP/1.1\r\nHost: h\r\n\r\n")],
+        client_sees: Sees(Content::Status(503), End::Fin),
+        ..FULL
+    },
     Row { fault: Fault::Kill, how: "closes", client: &[Close], server_sees: &[End::Fin], ..TCP_BY_CLIENT },
     Row {
         fault: Fault::Stall,
@@ -45,6 +59,14 @@ pub(crate) const ROWS: &[Row] = &[
         ..TCP_BY_CLIENT
     },
     Row { fault: Fault::Reset, how: "sends a RST", client: &[Reset], server_sees: &[End::Reset], ..TCP_BY_CLIENT },
+    Row {
+        fault: Fault::Full,
+        how: "is one too many",
+        service: "max_connections = 1",
+        client_sees: Sees(Content::Nothing, End::Fin),
+        counted: &["connections_denied"],
+        ..TCP_BY_CLIENT
+    },
 ];
 
 #[test]

@@ -94,6 +94,8 @@ pub(crate) enum Fault {
     Trickle,
     /// Says what nobody has asked for.
     Unasked,
+    /// Comes when the service has as many clients as it may have: another one, which is silent.
+    Full,
 }
 
 /// What one side does.
