@@ -67,6 +67,10 @@ pub(crate) enum Defect {
     CodingInOldVersion,
     #[error("a TRACE request has no content")]
     TraceContent,
+    #[error("the Max-Forwards field is malformed")]
+    BadMaxForwards,
+    #[error("Max-Forwards lets nobody else answer, and this method is not carried out here")]
+    LastHop,
     #[error("the Connection field is malformed")]
     BadConnection,
     #[error("a chunk size is malformed")]
@@ -95,7 +99,7 @@ impl Defect {
         match self {
             Self::TargetTooLong => 414,
             Self::HeadTooLarge | Self::TooManyFields | Self::TrailerTooLarge => 431,
-            Self::Connect | Self::MethodTooLong | Self::UnknownCoding => 501,
+            Self::Connect | Self::LastHop | Self::MethodTooLong | Self::UnknownCoding => 501,
             Self::UnaskedSwitch | Self::UnofferedProtocol | Self::TooManyInterim => 502,
             Self::UnsupportedVersion => 505,
             _ => 400,

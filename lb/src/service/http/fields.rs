@@ -48,6 +48,7 @@ pub(crate) enum Kind {
     ForwardedProto,
     Host,
     KeepAlive,
+    MaxForwards,
     #[default]
     Other,
     ProxyConnection,
@@ -58,7 +59,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     fn of(name: &[u8]) -> Self {
-        const KNOWN: [(&[u8], Kind); 11] = [
+        const KNOWN: [(&[u8], Kind); 12] = [
             (b"connection", Kind::Connection),
             (b"content-length", Kind::ContentLength),
             (b"expect", Kind::Expect),
@@ -66,6 +67,7 @@ impl Kind {
             (b"x-forwarded-proto", Kind::ForwardedProto),
             (b"host", Kind::Host),
             (b"keep-alive", Kind::KeepAlive),
+            (b"max-forwards", Kind::MaxForwards),
             (b"proxy-connection", Kind::ProxyConnection),
             (b"te", Kind::Te),
             (b"transfer-encoding", Kind::TransferEncoding),

@@ -90,6 +90,8 @@ pub(crate) struct RequestHead {
     pub(crate) upgrade: bool,
     /// Whether the client waits for `100 Continue`.
     pub(crate) expects_continue: bool,
+    /// How many hops may still forward it, from 1; only OPTIONS and TRACE can have that.
+    pub(crate) forwards_max: Option<u64>,
     /// The fields.
     pub(crate) fields: Fields,
 }
@@ -116,6 +118,7 @@ impl RequestHead {
         if method == Method::Trace && framing != Framing::None {
             return Err(Defect::TraceContent);
         }
+        let forwards_max = forwards_max(head, &fields, method)?;
         let upgrade = version == Version::Http11 && connection.upgrade && offers_protocol(head, &fields);
         let expects_continue = version == Version::Http11 && expects_continue(head, &fields);
         Ok(Self {
@@ -128,6 +131,7 @@ impl RequestHead {
             connection,
             upgrade,
             expects_continue,
+            forwards_max,
             fields,
         })
     }
@@ -275,6 +279,20 @@ fn request_framing(head: &[u8], fields: &Fields, version: Version) -> Result<Fra
 
 fn expects_continue(head: &[u8], fields: &Fields) -> bool {
     fields.values(head, Kind::Expect).flat_map(grammar::list).any(|it| it.eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// The value of `Max-Forwards`, where it counts (RFC 9110, 7.6.2).
+fn forwards_max(head: &[u8], fields: &Fields, method: Method) -> Result<Option<u64>, Defect> {
+    if !matches!(method, Method::Options | Method::Trace) {
+        return Ok(None);
+    }
+    let mut values = fields.values(head, Kind::MaxForwards);
+    let Some(value) = values.next() else { return Ok(None) };
+    match (grammar::decimal(value), values.next()) {
+        (Some(0), None) => Err(Defect::LastHop),
+        (Some(count), None) => Ok(Some(count)),
+        _ => Err(Defect::BadMaxForwards),
+    }
 }
 
 /// Whether there is an `Upgrade` worth passing on. Not h2c: its `HTTP2-Settings` ends at this hop,

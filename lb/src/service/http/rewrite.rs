@@ -53,11 +53,15 @@ pub(crate) fn write_request(head: &[u8], request: &RequestHead, policy: &Request
         // An HTTP/1.0 client cannot wait for an interim response.
         Kind::Expect => request.version == Version::Http11,
         Kind::ForwardedFor => chain != Some(field.line),
+        Kind::MaxForwards => request.forwards_max.is_none(),
         Kind::ForwardedProto => policy.forwarded.is_none(),
         Kind::Te => false,
         Kind::Other => !(request.connection.names_fields && is_named(head, &request.fields, field)),
         _ => true,
     });
+    if let Some(count) = request.forwards_max {
+        write_field(out, b"Max-Forwards", format_args!("{}", count - 1));
+    }
     if let Some(client) = policy.forwarded {
         let before = last.map_or(b"".as_slice(), |field| field.value.of(head));
         out.extend_from_slice(b"X-Forwarded-For: ");
