@@ -176,7 +176,7 @@ impl<'t> Connection<'t> {
                     Poll::Pending => {}
                 }
                 // A new connection may bring one request even now: its client could not know.
-                let idle = !begun && self.requests > 0;
+                let idle = !scan.has_begun() && self.requests > 0;
                 while idle && stirred.as_mut().poll(cx).is_ready() {
                     if context.drain.is_draining() {
                         return Poll::Ready(None);
@@ -188,7 +188,8 @@ impl<'t> Connection<'t> {
                 let patience = if begun { timeouts.client_head } else { timeouts.client_idle };
                 ready!(poll_deadline(&mut self.timer, cx, self.book.started + patience));
                 context.counters().timeouts.add(1);
-                return Poll::Ready(begun.then_some(Heard::TimedOut));
+                // An empty line alone is no request: a 408 could be taken for the answer to the next one.
+                return Poll::Ready(scan.has_begun().then_some(Heard::TimedOut));
             }
         })
         .await
