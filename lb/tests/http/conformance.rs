@@ -12,7 +12,7 @@ mod step;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -33,6 +33,15 @@ fn the_table_is_large_and_each_row_has_a_name_and_a_rule() {
         assert!(cited, "{}: {:?} is not \"<RFC number section>: <what it says>\"", row.name, row.rule);
     }
     assert!(rows.len() >= 150, "only {} rows", rows.len());
+}
+
+#[test]
+fn the_readme_names_every_file_of_the_table() {
+    let readme = include_str!("../../README.md");
+    for file in files() {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        assert!(readme.contains(&format!("`{name}`")), "{name}");
+    }
 }
 
 fn cites(source: &str) -> bool {
@@ -84,11 +93,17 @@ fn a_row_that_cannot_be_read_is_named() {
     }
 }
 
-/// All rows of all files.
-fn rows() -> Vec<Row> {
+/// The files of the table, in alphabetical order.
+fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
+    files
+}
+
+/// All rows of all files.
+fn rows() -> Vec<Row> {
+    let files = files();
     let rows = files.iter().flat_map(|file| {
         let text = std::fs::read_to_string(file).unwrap();
         row::read(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
