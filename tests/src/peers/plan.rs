@@ -1,0 +1,345 @@
+//! The rows: what is compared with what, by which figure, and what would do. Pure.
+//!
+//! Rows of one family share its rounds: a round measures every contender of the family once, in random
+//! order, so that the two values of a pair are seconds apart.
+
+use std::path::Path;
+
+use super::generator::{Persistence, Tool};
+use super::server::{Dut, Layer};
+use super::window::Measured;
+
+/// What is measured once a round.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Contender {
+    /// A generator against nginx.
+    Generator(Tool, Persistence, Pace),
+    /// Memory of our generator per held connection.
+    GeneratorMemory(Tool),
+    /// A load balancer in front of the reflectors.
+    Balancer(Dut, Mode, Pace),
+    /// Memory of a load balancer per idle client connection.
+    BalancerMemory(Dut),
+}
+
+/// How fast.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Pace {
+    /// As fast as it goes, in a closed loop.
+    Closed,
+    /// At so many per cent of what the slowest can do, in an open loop.
+    Percent(u8),
+}
+
+/// How a load balancer is used.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Mode {
+    /// HTTP on kept connections.
+    KeepAlive,
+    /// HTTP, one request per connection, which the client closes.
+    Close,
+    /// TCP proxy, transactions on kept connections.
+    TcpKeepAlive,
+    /// TCP proxy, one transaction per connection, which the client closes.
+    TcpClose,
+}
+
+impl Mode {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::KeepAlive, Self::Close, Self::TcpKeepAlive, Self::TcpClose];
+
+    /// Word in names of rows.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::KeepAlive => "keep-alive",
+            Self::Close => "close",
+            Self::TcpKeepAlive => "tcp",
+            Self::TcpClose => "tcp-close",
+        }
+    }
+
+    /// What the load balancer looks at.
+    pub(crate) fn layer(self) -> Layer {
+        match self {
+            Self::KeepAlive | Self::Close => Layer::Http,
+            Self::TcpKeepAlive | Self::TcpClose => Layer::Tcp,
+        }
+    }
+
+    /// What becomes of client connections.
+    pub(crate) fn persistence(self) -> Persistence {
+        match self {
+            Self::KeepAlive | Self::TcpKeepAlive => Persistence::Kept,
+            Self::Close | Self::TcpClose => Persistence::ClientFin,
+        }
+    }
+}
+
+impl Contender {
+    /// Name in tables.
+    pub(crate) fn name(&self) -> String {
+        let end = |persistence: &Persistence| match persistence {
+            Persistence::Kept => "kept",
+            Persistence::ServerFin => "server-fin",
+            Persistence::ClientFin => "client-fin",
+        };
+        let pace = |pace: &Pace| match pace {
+            Pace::Closed => String::new(),
+            Pace::Percent(percent) => format!(" at {percent} %"),
+        };
+        match self {
+            Self::Generator(Tool::Loadgen { engine: Some(engine), .. }, persistence, at) => {
+                format!("loadgen {engine} {}{}", end(persistence), pace(at))
+            }
+            Self::Generator(tool, persistence, at) => format!("{} {}{}", tool.name(), end(persistence), pace(at)),
+            Self::GeneratorMemory(tool) => format!("{} memory", tool.name()),
+            Self::Balancer(dut, mode, at) => format!("{} {}{}", dut.name(), mode.name(), pace(at)),
+            Self::BalancerMemory(dut) => format!("{} memory", dut.name()),
+        }
+    }
+}
+
+/// Which figure of a measurement a row shows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Figure {
+    /// Transactions per CPU-second of the generator.
+    PerGeneratorCpu,
+    /// CPU time of the generator per transaction.
+    GeneratorTime,
+    /// Transactions per CPU-second of the DUT.
+    PerDutCpu,
+    /// Transactions per second.
+    Rate,
+    /// Median response time.
+    P50,
+    /// 99th percentile of the response time.
+    P99,
+    /// User memory per connection.
+    Memory,
+}
+
+impl Figure {
+    /// Its unit.
+    pub(crate) fn unit(self) -> &'static str {
+        match self {
+            Self::PerGeneratorCpu => "transactions per generator CPU-s",
+            Self::GeneratorTime => "generator CPU µs per transaction",
+            Self::PerDutCpu => "transactions per DUT CPU-s",
+            Self::Rate => "transactions/s",
+            Self::P50 => "response time p50, µs",
+            Self::P99 => "response time p99, µs",
+            Self::Memory => "bytes per connection",
+        }
+    }
+
+    /// Its value in a measurement.
+    pub(crate) fn of(self, measured: &Measured) -> f64 {
+        match self {
+            Self::PerGeneratorCpu => 1e6 / measured.generator_us,
+            Self::GeneratorTime => measured.generator_us,
+            Self::PerDutCpu => 1e6 / measured.server_us,
+            Self::Rate => measured.rate,
+            Self::P50 => measured.p50_us,
+            Self::P99 => measured.p99_us,
+            Self::Memory => measured.bytes,
+        }
+    }
+}
+
+/// What a row has to reach.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Bar {
+    /// Nothing: it informs.
+    Information,
+    /// The ratio of ours to the peer's, at least.
+    RatioMin(f64),
+    /// The same, at most.
+    RatioMax(f64),
+    /// Our own value, at most.
+    OursMax(f64),
+}
+
+/// What else has to hold for a row to count as met.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Demand {
+    /// Our rate is within 3 % of the peer's.
+    SameRate,
+    /// The whole machine is busy at most 1.03 × as long per transaction.
+    SameMachine,
+    /// The interval of the ratio lies above 0.95.
+    IntervalAbove95,
+}
+
+/// One row.
+#[derive(Clone, Debug)]
+pub(crate) struct Spec {
+    /// Whose rounds it shares.
+    pub(crate) family: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// What it shows.
+    pub(crate) figure: Figure,
+    /// Ours.
+    pub(crate) ours: Contender,
+    /// The other one.
+    pub(crate) peer: Option<Contender>,
+    /// What would do.
+    pub(crate) bar: Bar,
+    /// What else has to hold.
+    pub(crate) demands: Vec<Demand>,
+}
+
+/// All rows, for the executable that plays our programs, and another build of it if there is one.
+pub(crate) fn rows(own: &Path, other: Option<&Path>) -> Vec<Spec> {
+    let mut rows = generator_rows(own);
+    Mode::ALL.iter().for_each(|&mode| rows.extend(balancer_rows(own, mode)));
+    rows.extend(memory_rows(own));
+    rows.extend(other.map(|other| profile_rows(own, other)).unwrap_or_default());
+    rows
+}
+
+fn loadgen(executable: &Path, engine: Option<&'static str>) -> Tool {
+    Tool::Loadgen { executable: executable.to_owned(), engine }
+}
+
+fn generator_rows(own: &Path) -> Vec<Spec> {
+    let closed = |tool: Tool, persistence| Contender::Generator(tool, persistence, Pace::Closed);
+    let ours = |persistence| closed(loadgen(own, None), persistence);
+    let same = [Demand::SameRate, Demand::SameMachine];
+    let row = |family: &str, name: &str, ours: Contender, peer: Contender, bar, demands: &[Demand]| Spec {
+        family: family.to_owned(),
+        name: name.to_owned(),
+        figure: Figure::PerGeneratorCpu,
+        ours,
+        peer: Some(peer),
+        bar,
+        demands: demands.to_vec(),
+    };
+    let (kept, server, client) = (Persistence::Kept, Persistence::ServerFin, Persistence::ClientFin);
+    let (keep, close) = ("generator-keep-alive", "generator-close");
+    let half = Contender::Generator(loadgen(own, None), kept, Pace::Percent(50));
+    let uring = closed(loadgen(own, Some("uring")), client);
+    let information = Bar::Information;
+    let open = row(keep, "generator-open-loop", half, ours(kept), Bar::RatioMax(1.3), &[]);
+    vec![
+        row(keep, "generator-keep-alive", ours(kept), closed(Tool::Wrk, kept), Bar::RatioMin(1.1), &same),
+        row(keep, "generator-keep-alive-ab", ours(kept), closed(Tool::Ab, kept), information, &[]),
+        row(keep, "generator-keep-alive-h2load", ours(kept), closed(Tool::H2load, kept), information, &[]),
+        Spec { figure: Figure::GeneratorTime, ..open },
+        row(close, "generator-server-fin", ours(server), closed(Tool::Wrk, server), Bar::RatioMin(1.0), &same),
+        row(close, "generator-client-fin", ours(client), closed(Tool::Wrk, server), Bar::RatioMin(0.85), &same),
+        row(close, "generator-close-ab", ours(server), closed(Tool::Ab, server), information, &[]),
+        row(close, "generator-close-h2load", ours(server), closed(Tool::H2load, server), information, &[]),
+        row("uring", "uring-engine", uring, ours(client), Bar::RatioMin(1.15), &[]),
+    ]
+}
+
+fn balancer_rows(own: &Path, mode: Mode) -> Vec<Spec> {
+    let balancer = |dut: Dut, pace| Contender::Balancer(dut, mode, pace);
+    let lb = || Dut::Lb(own.to_owned());
+    let name = mode.name();
+    let row = |family: &str, name: String, figure, pace, peer: Dut, bar| Spec {
+        family: family.to_owned(),
+        name,
+        figure,
+        ours: balancer(lb(), pace),
+        peer: Some(balancer(peer, pace)),
+        bar,
+        demands: Vec::new(),
+    };
+    let bar = if mode.layer() == Layer::Tcp { 0.95 } else { 1.0 };
+    let mut rows = Vec::new();
+    for percent in [50, 85] {
+        let (pace, family) = (Pace::Percent(percent), format!("lb-{name}-{percent}"));
+        let cost =
+            |peer: Dut, bar| row(&family, format!("{family}-{}", peer.name()), Figure::PerDutCpu, pace, peer, bar);
+        let latency = |word: &str, figure| {
+            row(&family, format!("{family}-{word}"), figure, pace, Dut::Haproxy, Bar::RatioMax(1.1))
+        };
+        let demands = vec![Demand::SameRate, Demand::IntervalAbove95];
+        rows.push(Spec { demands, ..cost(Dut::Haproxy, Bar::RatioMin(bar)) });
+        rows.push(cost(Dut::Nginx, Bar::Information));
+        rows.push(latency("p50", Figure::P50));
+        rows.push(latency("p99", Figure::P99));
+    }
+    let family = format!("lb-{name}-max");
+    let most = |peer: Dut, word: &str| {
+        row(&family, format!("{family}-{word}"), Figure::Rate, Pace::Closed, peer, Bar::Information)
+    };
+    rows.extend([most(Dut::Haproxy, "haproxy"), most(Dut::Nginx, "nginx"), most(Dut::Direct, "testbed")]);
+    rows
+}
+
+fn memory_rows(own: &Path) -> Vec<Spec> {
+    let row = |name: &str, ours, peer, bar| Spec {
+        family: name.split('/').next().unwrap_or(name).to_owned(),
+        name: name.replace('/', "-"),
+        figure: Figure::Memory,
+        ours,
+        peer,
+        bar,
+        demands: Vec::new(),
+    };
+    let lb = || Contender::BalancerMemory(Dut::Lb(own.to_owned()));
+    let peer = |dut| Some(Contender::BalancerMemory(dut));
+    vec![
+        row("memory-generator", Contender::GeneratorMemory(loadgen(own, None)), None, Bar::OursMax(1024.0)),
+        row("memory-lb/haproxy", lb(), peer(Dut::Haproxy), Bar::OursMax(1.5 * 1024.0)),
+        row("memory-lb/nginx", lb(), peer(Dut::Nginx), Bar::Information),
+    ]
+}
+
+/// The other build of our programs beside this one: "ours" is the other.
+fn profile_rows(own: &Path, other: &Path) -> Vec<Spec> {
+    let generator =
+        |executable, persistence| Contender::Generator(loadgen(executable, None), persistence, Pace::Closed);
+    let balancer =
+        |executable: &Path, mode| Contender::Balancer(Dut::Lb(executable.to_owned()), mode, Pace::Percent(50));
+    let row = |name: &str, figure, pair: [Contender; 2]| {
+        let [ours, peer] = pair;
+        let (family, name) = (name.to_owned(), name.to_owned());
+        Spec { family, name, figure, ours, peer: Some(peer), bar: Bar::RatioMin(0.95), demands: Vec::new() }
+    };
+    let generators = |persistence| [other, own].map(|executable| generator(executable, persistence));
+    let balancers = |mode| [other, own].map(|executable| balancer(executable, mode));
+    vec![
+        row("profile-generator-keep-alive", Figure::PerGeneratorCpu, generators(Persistence::Kept)),
+        row("profile-generator-close", Figure::PerGeneratorCpu, generators(Persistence::ClientFin)),
+        row("profile-lb-keep-alive", Figure::PerDutCpu, balancers(Mode::KeepAlive)),
+        row("profile-lb-close", Figure::PerDutCpu, balancers(Mode::Close)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_a_row_compares_two_different_things() {
+        let rows = rows(Path::new("a"), Some(Path::new("b")));
+        let mut names: Vec<_> = rows.iter().map(|row| row.name.clone()).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), rows.len());
+        assert!(rows.iter().all(|row| row.peer.as_ref() != Some(&row.ours)), "{rows:?}");
+    }
+
+    #[test]
+    fn every_bar_has_its_row() {
+        let rows = rows(Path::new("a"), None);
+        let bar = |name: &str| rows.iter().find(|row| row.name == name).unwrap_or_else(|| panic!("{name}")).bar;
+        assert_eq!(bar("generator-keep-alive"), Bar::RatioMin(1.1));
+        assert_eq!(bar("generator-server-fin"), Bar::RatioMin(1.0));
+        assert_eq!(bar("generator-client-fin"), Bar::RatioMin(0.85));
+        assert_eq!(bar("generator-open-loop"), Bar::RatioMax(1.3));
+        assert_eq!(bar("memory-generator"), Bar::OursMax(1024.0));
+        assert_eq!(bar("memory-lb-haproxy"), Bar::OursMax(1536.0));
+        for (mode, least) in [("keep-alive", 1.0), ("close", 1.0), ("tcp", 0.95), ("tcp-close", 0.95)] {
+            for percent in [50, 85] {
+                assert_eq!(bar(&format!("lb-{mode}-{percent}-haproxy")), Bar::RatioMin(least));
+                assert_eq!(bar(&format!("lb-{mode}-{percent}-p50")), Bar::RatioMax(1.1));
+                assert_eq!(bar(&format!("lb-{mode}-{percent}-p99")), Bar::RatioMax(1.1));
+            }
+        }
+    }
+}

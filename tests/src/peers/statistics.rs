@@ -1,0 +1,144 @@
+//! Medians, intervals and the order of rounds. Pure.
+//!
+//! The interval of a median comes from order statistics (the sign test turned round): the number of
+//! rounds below the true median is binomial with p = 1/2, whatever the distribution, so from the k-th
+//! smallest to the k-th largest value it is covered with 1 − 2·P(X < k). See Conover, Practical
+//! Nonparametric Statistics, 3.2. It assumes independent rounds and nothing else.
+
+/// The coverage that an interval has to reach, if there are rounds enough (6 or more).
+pub(crate) const COVERAGE: f64 = 0.95;
+
+/// A median with its interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Estimate {
+    /// The median.
+    pub(crate) median: f64,
+    /// Lower end of the interval.
+    pub(crate) low: f64,
+    /// Upper end of the interval.
+    pub(crate) high: f64,
+    /// How often such an interval covers the true median, 0 to 1. Below [`COVERAGE`] with fewer than 6
+    /// values, of which the smallest and the largest are taken.
+    pub(crate) coverage: f64,
+}
+
+/// The median of values, `None` without any. The mean of the middle two if their number is even.
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
+    let sorted = sorted(values);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        count if count % 2 == 1 => Some(sorted[middle]),
+        _ => Some((sorted[middle - 1] + sorted[middle]) / 2.0),
+    }
+}
+
+/// The median of values with its interval, `None` without values.
+pub(crate) fn estimate(values: &[f64]) -> Option<Estimate> {
+    let sorted = sorted(values);
+    let median = median(values)?;
+    let (rank, coverage) = rank(sorted.len());
+    Some(Estimate { median, low: sorted[rank], high: sorted[sorted.len() - 1 - rank], coverage })
+}
+
+/// How many values to leave out at either end so that the interval still covers enough, and what it
+/// then covers.
+fn rank(count: usize) -> (usize, f64) {
+    // P(X <= k) of a binomial with p = 1/2, term by term.
+    let mut term = 0.5_f64.powi(count as i32);
+    let mut below = 0.0;
+    let mut best = (0, 1.0 - 2.0 * term);
+    for k in 0..count / 2 {
+        below += term;
+        let coverage = 1.0 - 2.0 * below;
+        if k > 0 && coverage < COVERAGE {
+            break;
+        }
+        best = (k, coverage);
+        term *= (count - k) as f64 / (k + 1) as f64;
+    }
+    (best.0, best.1.max(0.0))
+}
+
+fn sorted(values: &[f64]) -> Vec<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+}
+
+/// Fixes the order of a run (splitmix64; Steele et al. 2014).
+#[derive(Clone, Debug)]
+pub(crate) struct Shuffler(pub(crate) u64);
+
+impl Shuffler {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// The numbers below `count` in random order (Fisher and Yates).
+    pub(crate) fn order(&mut self, count: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..count).collect();
+        for last in (1..count).rev() {
+            order.swap(last, (self.next() % (last as u64 + 1)) as usize);
+        }
+        order
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_value_or_the_mean_of_both() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
+        assert_eq!(median(&[]), None);
+    }
+
+    #[test]
+    fn the_interval_has_the_ranks_of_the_sign_test() {
+        // Tables of the sign test: 12 values, third smallest to third largest, 96.14 %.
+        let values: Vec<f64> = (1..=12).map(f64::from).collect();
+        let found = estimate(&values).unwrap();
+        assert_eq!((found.low, found.median, found.high), (3.0, 6.5, 10.0));
+        assert!((found.coverage - 0.961_4).abs() < 1e-4, "{found:?}");
+        // 20 values, sixth smallest to sixth largest, 95.86 %.
+        let values: Vec<f64> = (1..=20).map(f64::from).collect();
+        let found = estimate(&values).unwrap();
+        assert_eq!((found.low, found.high), (6.0, 15.0));
+        assert!((found.coverage - 0.958_6).abs() < 1e-4, "{found:?}");
+    }
+
+    #[test]
+    fn few_values_say_that_they_cover_less() {
+        let found = estimate(&[2.0, 1.0, 3.0]).unwrap();
+        assert_eq!((found.low, found.median, found.high, found.coverage), (1.0, 2.0, 3.0, 0.75));
+        assert_eq!(estimate(&[7.0]).unwrap().coverage, 0.0);
+        assert!(estimate(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap().coverage >= COVERAGE);
+        assert_eq!(estimate(&[]), None);
+    }
+
+    #[test]
+    fn an_order_has_every_number_once_and_is_fixed_by_the_seed() {
+        let mut order = Shuffler(7).order(20);
+        assert_eq!(order, Shuffler(7).order(20));
+        assert_ne!(order, Shuffler(8).order(20));
+        order.sort_unstable();
+        assert_eq!(order, (0..20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_order_of_three_comes_up_about_as_often() {
+        let mut shuffler = Shuffler(1);
+        let mut counts = std::collections::BTreeMap::new();
+        (0..6_000).for_each(|_| *counts.entry(shuffler.order(3)).or_insert(0) += 1);
+        assert_eq!(counts.len(), 6);
+        // Five standard deviations of a binomial with n = 6000, p = 1/6 are 144.
+        assert!(counts.values().all(|count| (856..=1_144).contains(count)), "{counts:?}");
+    }
+}
