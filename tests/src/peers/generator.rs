@@ -105,7 +105,13 @@ impl Tool {
         let name = program.name().to_owned();
         let text = program.finish(END)?;
         let found = match self {
-            Self::Loadgen { .. } => read_trial(&reports(folder), measured),
+            Self::Loadgen { engine, .. } => {
+                let run = run_folder(&reports(folder));
+                if let (Some(run), Some(engine)) = (&run, engine) {
+                    check_engine(run, engine)?;
+                }
+                run.and_then(|run| read_trials(&fs::read_to_string(run.join("trials.csv")).ok()?, measured))
+            }
             Self::Wrk => failed_of_wrk(&text).map(|failed| measured.failed = failed),
             Self::Ab => number_after(&text, "Failed requests:").map(|failed| measured.failed = failed),
             Self::H2load => failed_of_h2load(&text).map(|failed| measured.failed = failed),
@@ -154,7 +160,7 @@ fn scenario(load: &Load<'_>, core: usize) -> String {
         Amount::Held(count) => format!("unit = \"connections\"\ncount = {count}\nopen_rate = \"10k/s\""),
     };
     // From the first load seen to the end of the window, and a margin for the counters to answer.
-    let sustain_ms = (SETTLE + load.window).as_millis() as u64 + 400;
+    let sustain_ms = (SETTLE + load.window).as_millis() as u64 + 250;
     format!(
         "[scenario]\nname = \"peers\"\nquestion = \"What does a transaction cost?\"\nseed = 7\n\
          [testbed]\ngenerator_cores = [{core}]\n\
@@ -194,12 +200,24 @@ fn h2load(url: &str, count: u32, load: &Load<'_>) -> Result<Command, Trouble> {
     Ok(command("h2load", ["--h1", "-t1", "-c", &count.to_string(), "-D", &seconds.to_string(), url]))
 }
 
-/// Failures and latencies of the only trial of our generator's run.
-fn read_trial(reports: &Path, measured: &mut Measured) -> Option<()> {
-    let run = fs::read_dir(reports.join("peers")).ok()?.flatten().map(|entry| entry.path()).max()?;
-    read_trials(&fs::read_to_string(run.join("trials.csv")).ok()?, measured)
+/// The folder of our generator's only run.
+fn run_folder(reports: &Path) -> Option<PathBuf> {
+    fs::read_dir(reports.join("peers")).ok()?.flatten().map(|entry| entry.path()).max()
 }
 
+/// An engine that this kernel does not carry is replaced by the default one, and the run says so: that
+/// must not be compared as if it were the other.
+fn check_engine(run: &Path, engine: &str) -> Result<(), Trouble> {
+    let text = fs::read_to_string(run.join("environment.json")).unwrap_or_default();
+    let environment: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let used = &environment["engine"];
+    if used["used"] == engine {
+        return Ok(());
+    }
+    Err(Trouble::NotAvailable(format!("the run asked for {engine} and used {used}")))
+}
+
+/// Failures and latencies of the only trial.
 fn read_trials(text: &str, measured: &mut Measured) -> Option<()> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let header = reader.headers().ok()?.clone();

@@ -33,6 +33,9 @@ use self::bench::{Bench, Settings};
 use self::judge::{Line, Verdict, judge};
 use self::plan::{Contender, Spec};
 
+/// Load average below which a machine counts as quiet.
+const QUIET: f64 = 0.5;
+
 /// Compares our generator and load balancer with wrk, ab, h2load, HAProxy and nginx.
 #[derive(Debug, Parser)]
 #[command(name = "peers", version)]
@@ -130,6 +133,11 @@ fn run(options: &Options, settings: Settings, rows: &[Spec]) -> ExitCode {
         settings.server_core,
         settings.generator_core,
     );
+    if let Some(load) = load_average().filter(|load| *load > QUIET) {
+        println!(
+            "WARNING: this machine is not quiet (load average {load:.2} in the last minute): figures are disturbed"
+        );
+    }
     host::kernel::raise_descriptor_limit_to(1 << 20);
     let mut bench = match Bench::new(settings, if options.quiet { |_| () } else { |text| eprintln!("{text}") }) {
         Ok(bench) => bench,
@@ -151,6 +159,11 @@ fn run(options: &Options, settings: Settings, rows: &[Spec]) -> ExitCode {
         }
     }
     exit(options, &lines)
+}
+
+/// Processes that ran or wanted to in the last minute, on average (`/proc/loadavg`).
+fn load_average() -> Option<f64> {
+    std::fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
 }
 
 /// Family by family.

@@ -14,6 +14,8 @@ pub(crate) fn text(lines: &[Line]) -> String {
         "{:<30} {:>10} {:>10} {:>7}  {:<16} {:>6}  {:>6}  result\n",
         "row", "ours", "peer", "ratio", "interval", "bar", "rounds"
     );
+    // Rows of the same pair share their side conditions, which are said once.
+    let mut said = None;
     for line in lines {
         let ratio = line.ratio.filter(|_| line.spec.peer.is_some());
         let interval = match line.ratio {
@@ -33,22 +35,34 @@ pub(crate) fn text(lines: &[Line]) -> String {
             line.rounds,
             result(&line.verdict),
         );
-        let _ = writeln!(text, "{}", aside(line));
+        let pair = (&line.spec.ours, &line.spec.peer);
+        let _ = writeln!(text, "{}", heading(line));
+        if said != Some(pair) && !is_memory(line) {
+            text.push_str(&aside(line));
+        }
+        said = Some(pair);
     }
     text
 }
 
-/// Units and side conditions.
-fn aside(line: &Line) -> String {
+fn is_memory(line: &Line) -> bool {
+    matches!(line.spec.ours, Contender::GeneratorMemory(_) | Contender::BalancerMemory(_))
+}
+
+/// The unit, and who is compared.
+fn heading(line: &Line) -> String {
     let peer = line.spec.peer.as_ref().map_or_else(String::new, |peer| format!(" against {}", peer.name()));
-    let mut text = format!("  {}: {}{peer}", line.spec.figure.unit(), line.spec.ours.name());
+    format!("  {}: {}{peer}", line.spec.figure.unit(), line.spec.ours.name())
+}
+
+/// Side conditions, of ours / of the peer.
+fn aside(line: &Line) -> String {
     let pair =
         |figure: &dyn Fn(&Side) -> String| line.sides.iter().flatten().map(figure).collect::<Vec<_>>().join(" / ");
-    let is_memory = matches!(line.spec.ours, Contender::GeneratorMemory(_) | Contender::BalancerMemory(_));
-    if line.sides[0].is_none() || is_memory {
-        return text;
+    if line.sides[0].is_none() {
+        return String::new();
     }
-    let _ = write!(text, "\n  rate {}/s", pair(&|side| number(side.rate)));
+    let mut text = format!("  rate {}/s", pair(&|side| number(side.rate)));
     if let Some(ratio) = line.rate_ratio {
         let _ = write!(text, " ({ratio:.3} ×)");
     }
@@ -56,13 +70,16 @@ fn aside(line: &Line) -> String {
     if let Some(ratio) = line.machine_ratio {
         let _ = write!(text, " ({ratio:.3} ×)");
     }
+    let busy = |share: f64| format!("{:.0}", share * 100.0);
+    let _ = write!(text, ", server {} % of a core", pair(&|side| busy(side.server_busy)));
+    let _ = write!(text, ", generator {} %", pair(&|side| busy(side.generator_busy)));
     let _ = write!(text, ", segments {}", pair(&|side| format!("{:.2}", side.segments)));
     let _ = write!(text, ", failed {}", pair(&|side| side.failed.to_string()));
     let steal = line.sides.iter().flatten().map(|side| side.steal_max).fold(0.0, f64::max);
     if steal >= 0.01 {
         let _ = write!(text, ", stolen by the host up to {:.0} %", steal * 100.0);
     }
-    text
+    text + "\n"
 }
 
 fn bar(bar: Bar) -> String {
@@ -104,7 +121,7 @@ fn number(value: f64) -> String {
 }
 
 /// Columns of the file of rows.
-const COLUMNS: [&str; 23] = [
+const COLUMNS: [&str; 27] = [
     "row",
     "unit",
     "ours",
@@ -123,6 +140,10 @@ const COLUMNS: [&str; 23] = [
     "peer_rate_per_s",
     "rate_ratio",
     "machine_ratio",
+    "ours_server_busy",
+    "peer_server_busy",
+    "ours_generator_busy",
+    "peer_generator_busy",
     "ours_segments",
     "peer_segments",
     "ours_failed",
@@ -152,7 +173,7 @@ pub(crate) fn write(path: &Path, lines: &[Line], raw: &[Raw]) -> Result<PathBuf,
     Ok(beside)
 }
 
-fn fields(line: &Line) -> [String; 23] {
+fn fields(line: &Line) -> [String; 27] {
     let bare = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.4}"));
     let ratio = line.ratio.filter(|_| line.spec.peer.is_some());
     let [ours, peer] = line.sides;
@@ -181,6 +202,10 @@ fn fields(line: &Line) -> [String; 23] {
         bare(peer.map(|side| side.rate)),
         bare(line.rate_ratio),
         bare(line.machine_ratio),
+        bare(ours.map(|side| side.server_busy)),
+        bare(peer.map(|side| side.server_busy)),
+        bare(ours.map(|side| side.generator_busy)),
+        bare(peer.map(|side| side.generator_busy)),
         bare(ours.map(|side| side.segments)),
         bare(peer.map(|side| side.segments)),
         ours.map(|side| side.failed.to_string()).unwrap_or_default(),
