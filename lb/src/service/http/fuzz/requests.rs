@@ -130,6 +130,12 @@ fn check_meaning(bytes: &[u8], found: &Outcome, seed: u64) {
     for (client, server) in meant.iter().zip(&found.whole) {
         check_forwarded(client, server).unwrap_or_else(|why| panic!("{}", told(&why)));
     }
+    if let Some(defect) = found.defect.filter(|_| meant.len() > found.whole.len()) {
+        // A comma in a host, whitespace around a chunk extension, and sizes: nothing else that is sound.
+        let by_choice = [Defect::BadHost, Defect::BadChunkSize, Defect::BadChunkExtension, Defect::TraceContent];
+        let by_size = [Defect::HeadTooLarge, Defect::TargetTooLong, Defect::TooManyFields, Defect::TrailerTooLarge];
+        assert!(by_choice.contains(&defect) || by_size.contains(&defect), "{}", told("a sound request was refused"));
+    }
     if found.defect.is_none() {
         assert_eq!(found.whole.len(), meant.len(), "{}", told("a request was held back"));
         let waits = found.partial.is_some() || found.waiting > 0;
