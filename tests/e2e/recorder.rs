@@ -22,9 +22,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// 200 without content: the same to HEAD and to all others.
-    fn empty() -> Self {
-        Self { bytes: b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec(), close: false }
+    /// The target to who asks for an echo, else nothing: the same to HEAD and to all others.
+    fn usual(request: &Message) -> Self {
+        let target = &request.start[1];
+        let content = if target.starts_with(b"/echo/") { target.as_slice() } else { b"" };
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", content.len());
+        Self { bytes: [head.as_bytes(), content].concat(), close: false }
     }
 }
 
@@ -41,7 +44,7 @@ pub(crate) struct Record {
 struct State {
     record: Record,
     open: usize,
-    /// Answers by target; all others get [`Answer::empty`].
+    /// Answers by target; all others get [`Answer::usual`].
     answers: Vec<(&'static str, Answer)>,
 }
 
@@ -109,7 +112,7 @@ impl Recorder {
                     let answer = {
                         let mut state = self.state();
                         let found = state.answers.iter().find(|(of, _)| of.as_bytes() == message.start[1]);
-                        let answer = found.map_or_else(Answer::empty, |(_, answer)| answer.clone());
+                        let answer = found.map_or_else(|| Answer::usual(&message), |(_, answer)| answer.clone());
                         state.record.whole.push(message);
                         answer
                     };

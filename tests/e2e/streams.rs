@@ -12,6 +12,10 @@ use crate::random::{Random, seeds};
 use crate::recorder::{Answer, Client, End, PATIENCE, Recorder};
 use crate::strict::{self, Message, Tail};
 
+/// Who may use a server connection again; each has its own ways to go wrong.
+const REUSE: [&str; 3] = ["always", "safe", "never"];
+/// Most descriptors when all clients are gone: 64 server connections are kept, and the program has its own.
+const DESCRIPTORS_MAX: u64 = 100;
 /// How much anonymous memory may grow: every buffer there is, and the allocator's habits.
 const GROWTH_MAX: u64 = 8 << 20;
 
@@ -69,12 +73,14 @@ fn is_of(rest: &[u8], sent: &[u8]) -> bool {
     first(rest) == first(last) && meant.starts_with(got)
 }
 
-fn assert_settled(proxy: &mut Proxy, memory: u64) {
-    proxy.assert_well();
-    let grown = proxy.memory().saturating_sub(memory);
-    assert!(grown < GROWTH_MAX, "anonymous memory grew by {grown} bytes");
-    let bounded = until(PATIENCE, || (proxy.descriptors() < 64).then_some(()));
-    assert!(bounded.is_some(), "{} descriptors are left", proxy.descriptors());
+fn assert_settled(proxies: &mut [Proxy; 3], memory: [u64; 3]) {
+    for (proxy, memory) in proxies.iter_mut().zip(memory) {
+        proxy.assert_well();
+        let grown = proxy.memory().saturating_sub(memory);
+        assert!(memory > 0 && grown < GROWTH_MAX, "anonymous memory grew by {grown} bytes");
+        let bounded = until(PATIENCE, || (proxy.descriptors() < DESCRIPTORS_MAX).then_some(()));
+        assert!(bounded.is_some(), "{} descriptors are left", proxy.descriptors());
+    }
 }
 
 /// A stream, sometimes behind a request that fits into no buffer, and that may be cut off or broken.
@@ -108,15 +114,16 @@ fn stream(random: &mut Random) -> Vec<u8> {
 fn no_request_reaches_a_server_that_the_client_did_not_send() {
     let _alone = exclusive();
     let recorder = Recorder::start();
-    let mut proxy = Proxy::lb(recorder.address, "reuse = 'always'");
-    let host = proxy.address.to_string();
-    let hop = Hop { client: "127.0.0.1", host: &host };
-    let (mut whole, mut cut, mut memory) = (0, 0, 0);
+    let mut proxies = REUSE.map(|reuse| Proxy::lb(recorder.address, &format!("reuse = '{reuse}'")));
+    let (mut whole, mut cut, mut memory) = (0, 0, [0; 3]);
     let mut recent: VecDeque<Vec<u8>> = VecDeque::new();
     for (round, seed) in seeds("requests over sockets", 2_000).enumerate() {
         let mut random = Random::new(seed);
         let bytes = stream(&mut random);
-        let client = converse(&proxy, &bytes, &mut random, PATIENCE);
+        let proxy = &proxies[round % REUSE.len()];
+        let host = proxy.address.to_string();
+        let hop = Hop { client: "127.0.0.1", host: &host };
+        let client = converse(proxy, &bytes, &mut random, PATIENCE);
         let record = recorder.take();
         let meant = strict::requests(&bytes).0;
         let told = |what: &str| {
@@ -132,18 +139,18 @@ fn no_request_reaches_a_server_that_the_client_did_not_send() {
             let known = is_of(rest, &bytes) || recent.iter().any(|before| is_of(rest, before));
             assert!(known, "{} and left {}", told("a rest that nobody sent"), rest.escape_ascii());
         }
-        assert!(recorder.open() <= 8, "seed {seed}: {} server connections", recorder.open());
+        assert!(recorder.open() < DESCRIPTORS_MAX as usize, "seed {seed}: {} server connections", recorder.open());
         whole += record.whole.len();
         cut += record.rests.len();
         recent.push_back(bytes);
         recent.drain(..recent.len().saturating_sub(100));
         if round == 300 {
-            memory = proxy.memory();
+            memory = proxies.each_ref().map(Proxy::memory);
         }
     }
     println!("{whole} requests came whole, {cut} cut");
     assert!(whole > 1_000 && cut > 10, "{whole} whole, {cut} cut: this tests nothing");
-    assert_settled(&mut proxy, memory);
+    assert_settled(&mut proxies, memory);
 }
 
 const ASKED: [&[u8]; 5] = [
@@ -194,22 +201,42 @@ fn check_answer(asked: &[u8], said: &[u8], closes: bool, client: &Client) -> Res
     meant.iter().zip(&got).try_for_each(|(server, client)| check_response(server, client, old)).map(|()| true)
 }
 
+fn switches((all, _): (Vec<Message>, &[u8])) -> bool {
+    all.last().is_some_and(|it| it.start[1] == b"101")
+}
+
+/// Asks once more, on this connection or on another, where a wrong answer would come out.
+fn check_next(proxy: &Proxy, client: Option<Client>) -> Result<(), String> {
+    let mut client = client.unwrap_or_else(|| {
+        let mut client = Client::connect(proxy.address);
+        // The second request of a connection may be given a server connection that was kept.
+        client.send(b"GET /other HTTP/1.1\r\nHost: h\r\n\r\n");
+        client.read_until(PATIENCE, |got| count_answers(got) == 1);
+        client
+    });
+    client.got.clear();
+    client.send(NEXT);
+    client.read_until(PATIENCE, |got| count_answers(got) == 1);
+    let bodies: Vec<_> = client.answers().into_iter().map(|answer| answer.body).collect();
+    if bodies == [b"second"] { Ok(()) } else { Err(format!("the next request got {}", client.got.escape_ascii())) }
+}
+
 #[test]
 fn a_client_gets_the_answer_to_its_own_request_and_nothing_else() {
     let _alone = exclusive();
     let recorder = Recorder::start();
-    let mut proxy = Proxy::lb(recorder.address, "reuse = 'always'\ntimeouts = { tunnel = '5s' }");
+    let mut proxies = REUSE.map(|reuse| Proxy::lb(recorder.address, &format!("reuse = '{reuse}'")));
     let second = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond".to_vec();
     recorder.answer("/second", Answer { bytes: second, close: false });
-    let (mut passed, mut refused, mut same_connection, mut memory) = (0, 0, 0, 0);
+    let (mut passed, mut refused, mut same_connection, mut memory) = (0, 0, 0, [0; 3]);
     for (round, seed) in seeds("responses over sockets", 2_000).enumerate() {
         let mut random = Random::new(seed);
+        let proxy = &proxies[round % REUSE.len()];
         let asked = random.pick(&ASKED);
         let said = corpus::response_stream(&mut random);
         let to_head = asked.starts_with(b"HEAD");
         // A server that closes behind half a message is soon done with; one that waits takes its time.
-        let close =
-            to_final(&said, to_head, false).is_none_or(|(all, _)| all.last().is_some_and(|it| it.start[1] == b"101"));
+        let close = to_final(&said, to_head, false).is_none_or(switches);
         recorder.answer("/first", Answer { bytes: said.clone(), close });
         let mut client = Client::connect(proxy.address);
         client.send(asked);
@@ -223,9 +250,7 @@ fn a_client_gets_the_answer_to_its_own_request_and_nothing_else() {
             "{}",
             told(&client, "hang")
         );
-        let switched = to_final(&client.got, to_head, false)
-            .is_some_and(|(all, _)| all.last().is_some_and(|it| it.start[1] == b"101"));
-        if switched {
+        if to_final(&client.got, to_head, false).is_some_and(switches) {
             // What follows is the other protocol's.
             passed += 1;
             continue;
@@ -236,24 +261,71 @@ fn a_client_gets_the_answer_to_its_own_request_and_nothing_else() {
             Err(why) => panic!("{}", told(&client, &why)),
         }
         let stays = client.answers().last().is_some_and(|it| it.list("connection") != ["close"]);
-        if !(client.end == End::Open && stays && !to_head) {
-            client = Client::connect(proxy.address);
-            // The second request of a connection may be given one that was kept.
-            client.send(b"GET /other HTTP/1.1\r\nHost: h\r\n\r\n");
-            client.read_until(PATIENCE, |got| count_answers(got) == 1);
-        } else {
-            same_connection += 1;
-        }
-        client.got.clear();
-        client.send(NEXT);
-        client.read_until(PATIENCE, |got| count_answers(got) == 1);
-        let bodies: Vec<_> = client.answers().into_iter().map(|answer| answer.body).collect();
-        assert!(bodies == [b"second"], "{}", told(&client, "the next request got another answer"));
+        let goes_on = client.end == End::Open && stays && !to_head;
+        same_connection += usize::from(goes_on);
+        drop(recorder.take());
+        check_next(proxy, Some(client).filter(|_| goes_on))
+            .unwrap_or_else(|why| panic!("seed {seed}: {why} after {}", said.escape_ascii()));
         if round == 300 {
-            memory = proxy.memory();
+            memory = proxies.each_ref().map(Proxy::memory);
         }
     }
     println!("{passed} responses passed, {refused} refused, {same_connection} connections went on");
     assert!(passed > 500 && refused > 300 && same_connection > 300, "{passed}, {refused}, {same_connection}");
-    assert_settled(&mut proxy, memory);
+    assert_settled(&mut proxies, memory);
+}
+
+/// Requests of one client, each for something only it asks for; how many were answered.
+fn ask_for_echoes(proxy: &Proxy, name: usize, random: &mut Random) -> Result<usize, String> {
+    let mut count = 0;
+    for connection in 0..8 {
+        let mut client = Client::connect(proxy.address);
+        for number in 0..=random.below(8) {
+            let target = format!("/echo/{name}-{connection}-{number}");
+            client.got.clear();
+            client.send(format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+            client.read_until(PATIENCE, |got| count_answers(got) == 1);
+            let bodies: Vec<_> = client.answers().into_iter().map(|answer| answer.body).collect();
+            if bodies != [target.as_bytes()] {
+                return Err(format!("asked for {target}, got {} {:?}", client.got.escape_ascii(), client.end));
+            }
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+#[test]
+fn what_others_send_and_are_sent_changes_nobodys_answer() {
+    let _alone = exclusive();
+    let recorder = Recorder::start();
+    let mut proxies = REUSE.map(|reuse| Proxy::lb(recorder.address, &format!("reuse = '{reuse}'")));
+    let (mut answered, memory) = (0, proxies.each_ref().map(Proxy::memory));
+    for (round, seed) in seeds("neighbours", 45).enumerate() {
+        let proxy = &proxies[round % REUSE.len()];
+        let said = corpus::response_stream(&mut Random::new(seed));
+        let close = to_final(&said, false, false).is_none_or(switches);
+        recorder.answer("/first", Answer { bytes: said, close });
+        answered += std::thread::scope(|scope| {
+            for number in 0..3 {
+                scope.spawn(move || {
+                    let mut random = Random::new(seed.wrapping_mul(8) + number);
+                    for _ in 0..16 {
+                        let evil = stream(&mut random);
+                        converse(proxy, &evil, &mut random, Duration::from_millis(20));
+                        converse(proxy, ASKED[0], &mut random, Duration::from_millis(20));
+                    }
+                });
+            }
+            let ask = |name: usize| move || ask_for_echoes(proxy, name, &mut Random::new(seed + name as u64));
+            let asking = [1, 2, 3].map(|name| scope.spawn(ask(name)));
+            let answers =
+                asking.map(|asking| asking.join().unwrap().unwrap_or_else(|why| panic!("seed {seed}: {why}")));
+            answers.iter().sum::<usize>()
+        });
+        drop(recorder.take());
+    }
+    println!("{answered} requests between others were answered");
+    assert!(answered > 1_000, "{answered}: this tests nothing");
+    assert_settled(&mut proxies, memory);
 }
