@@ -37,18 +37,18 @@ fn readers_who_do_not_read_hold_the_admin_server_for_a_bounded_time() {
     let group = |at| format!("[[group]]\nname = '{name}{at}'\nreal_servers = [{}]\n", servers.join(", "));
     let groups: String = (0..3).map(group).collect();
     let lb = Lb::start(&format!("mode = 'tcp'\n{groups}"), &[SocketAddr::from(([127, 0, 0, 1], 9))]);
-    for request in ["GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "GET /met", ""] {
-        let began = Instant::now();
-        let mut held: Vec<_> = (0..CONNECTIONS).map(|_| narrow(lb.admin)).collect();
-        held.iter_mut().for_each(|stream| stream.write_all(request.as_bytes()).unwrap());
-        // Not all of the page fits into the buffers: these connections really hold it.
-        assert!(!answers(&lb), "there is room beside {CONNECTIONS} connections that have sent {request:?}");
-        until(|| format!("no admin server after {request:?}"), || answers(&lb));
-        assert!(began.elapsed() >= TIME, "they had only {:?}", began.elapsed());
-        drop(held);
-        until(
-            || "descriptors are left".to_owned(),
-            || host::kernel::process_descriptors(lb.pid()).unwrap() == lb.descriptors,
-        );
+    let began = Instant::now();
+    let requests = ["GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "GET /met", ""];
+    let mut held: Vec<_> = (0..CONNECTIONS).map(|_| narrow(lb.admin)).collect();
+    for (stream, request) in held.iter_mut().zip(requests.iter().cycle()) {
+        stream.write_all(request.as_bytes()).unwrap();
     }
+    // Not all of the page fits into the buffers: these connections really hold it.
+    until(|| "the page is not begun".to_owned(), || held[0].peek(&mut [0]).is_ok_and(|count| count > 0));
+    assert!(!answers(&lb), "there is room beside {CONNECTIONS} connections");
+    until(|| "no admin server".to_owned(), || answers(&lb));
+    assert!(began.elapsed() >= TIME, "they had only {:?}", began.elapsed());
+    // All of them, not just one.
+    let descriptors = || host::kernel::process_descriptors(lb.pid()).unwrap();
+    until(|| "descriptors are left".to_owned(), || descriptors() == lb.descriptors);
 }

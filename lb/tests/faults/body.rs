@@ -9,7 +9,7 @@ const TCP_BY_SERVER: Row = Row { side: Side::Server, ..TCP_BY_CLIENT };
 
 const PART: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc";
 const LONG: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 20\r\n\r\n";
-const MUCH: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 16777216\r\n\r\n";
+const MUCH: &str = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 33554432\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const HEARS_A_PART: Server = Server::Plays(&[&[Hear("abc"), Tell]]);
 
@@ -75,7 +75,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         fault: Fault::Stall,
-        how: "does not read 16 MiB of content",
+        how: "does not read 32 MiB of content",
         client: &[Say(MUCH), SayMuch],
         server: Server::Plays(&[&[AwaitEnd]]),
         client_sees: Sees(Content::Status(504), End::Fin),
@@ -106,7 +106,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         fault: Fault::Trickle,
-        how: "reads 16 MiB of content slowly",
+        how: "reads 32 MiB of content slowly",
         client: &[Say(MUCH), SayMuch],
         server: Server::Plays(&[&[Hear("\r\n\r\n"), HearSlowly, Say(OK)]]),
         client_sees: Sees(Content::Status(200), End::Kept),
@@ -143,7 +143,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         fault: Fault::Stall,
-        how: "does not read 16 MiB; what is cut does not look whole",
+        how: "does not read 32 MiB; what is cut does not look whole",
         client: &[SayMuch],
         server: Server::Plays(&[&[AwaitEnd]]),
         client_sees: Sees(Content::Nothing, End::Reset),
@@ -154,7 +154,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         fault: Fault::Trickle,
-        how: "reads 16 MiB slowly",
+        how: "reads 32 MiB slowly",
         client: &[SayMuch],
         server: Server::Plays(&[&[HearSlowly, Say("done"), Close]]),
         client_sees: Sees(Content::Bytes("done"), End::Fin),

@@ -124,9 +124,11 @@ impl Actor {
         self.stream.as_ref().expect("no step follows the close")
     }
 
-    /// Sends; that the other side has gone is what it sees when it reads.
-    pub(crate) fn say(&self, text: &str) {
-        let _ = self.stream().write_all(text.as_bytes());
+    /// Sends. A write that fails tells of a reset, also after a FIN, where a read does not.
+    pub(crate) fn say(&mut self, text: &str) {
+        if self.stream().write_all(text.as_bytes()).is_err() {
+            self.end = Some((End::Reset, Instant::now()));
+        }
     }
 
     /// Writes on a thread of its own, which ends with the connection.
@@ -150,6 +152,8 @@ impl Actor {
     /// The second half comes fast: at the end all the rest is in socket buffers, and nothing would move
     /// between the load balancer and this side while it is read.
     fn hear_slowly(&mut self) {
+        // With a large buffer the window, and so the other side, would move in few large steps.
+        socket2::SockRef::from(self.stream()).set_recv_buffer_size(1 << 16).unwrap();
         while self.heard.len() < MUCH {
             let is_slow = self.heard.len() < MUCH / 2;
             let pause = if is_slow { self.heard.len() + MUCH / 32 } else { MUCH };

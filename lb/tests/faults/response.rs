@@ -12,7 +12,7 @@ const HEAD: &str = "\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const PART: &str = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc";
 const LONG: &str = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n";
-const MUCH: &str = "HTTP/1.1 200 OK\r\nContent-Length: 16777216\r\n\r\n";
+const MUCH: &str = "HTTP/1.1 200 OK\r\nContent-Length: 33554432\r\n\r\n";
 const CUT: &[&str] = &["2xx", "response_errors", "response_errors of servers"];
 
 pub(crate) const ROWS: &[Row] = &[
@@ -37,7 +37,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         fault: Fault::Stall,
-        how: "does not read 16 MiB",
+        how: "does not read 32 MiB",
         client: &[Say(GET), AwaitEnd],
         server: Server::Plays(&[&[Hear(HEAD), Say(MUCH), SayMuch]]),
         client_sees: Sees(Content::Part(200), End::Reset),
@@ -67,7 +67,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         fault: Fault::Trickle,
-        how: "reads 16 MiB slowly",
+        how: "reads 32 MiB slowly",
         client: &[Say(GET), HearSlowly],
         server: Server::Plays(&[&[Hear(HEAD), Say(MUCH), SayMuch]]),
         client_sees: Sees(Content::Status(200), End::Kept),
@@ -162,7 +162,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         fault: Fault::Stall,
-        how: "does not read 16 MiB; what is cut does not look whole",
+        how: "does not read 32 MiB; what is cut does not look whole",
         client: &[Say("abc"), AwaitEnd],
         server: Server::Plays(&[&[Hear("abc"), SayMuch]]),
         client_sees: Sees(Content::Some, End::Reset),
@@ -181,7 +181,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         fault: Fault::Trickle,
-        how: "reads 16 MiB slowly",
+        how: "reads 32 MiB slowly",
         client: &[Say("abc"), HearSlowly, HalfClose],
         server: Server::Plays(&[&[Hear("abc"), SayMuch]]),
         client_sees: Sees(Content::All, End::Fin),

@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 /// The configured timeout of the wait that a row is about; all others are [`LONG`].
-pub(crate) const SHORT: Duration = Duration::from_millis(400);
+pub(crate) const SHORT: Duration = Duration::from_millis(600);
 /// Longer than any row may take.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 /// Between two bytes of a trickle.
 pub(crate) const GAP: Duration = Duration::from_millis(40);
 /// More than all socket buffers between two sides hold.
-pub(crate) const MUCH: usize = 16 << 20;
+pub(crate) const MUCH: usize = 32 << 20;
 
 /// One fault.
 #[derive(Clone, Copy, Debug)]
