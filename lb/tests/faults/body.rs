@@ -132,6 +132,16 @@ pub(crate) const ROWS: &[Row] = &[
         ..TCP_BY_CLIENT
     },
     Row {
+        fault: Fault::Trickle,
+        how: "sends byte by byte",
+        client: &[Trickle("xxxxxxxxxxxxxxxxxxx!")],
+        server: Server::Plays(&[&[Hear("!"), Say("done"), Close]]),
+        client_sees: Sees(Content::Bytes("done"), End::Fin),
+        server_sees: &[End::Gone],
+        bound: Bound::Outlasts(Timeout::Tunnel),
+        ..TCP_BY_CLIENT
+    },
+    Row {
         fault: Fault::Kill,
         how: "closes with bytes unread",
         client: &[Say("abc")],

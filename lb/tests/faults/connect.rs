@@ -85,6 +85,15 @@ pub(crate) const ROWS: &[Row] = &[
         ..TCP_BY_CLIENT
     },
     Row {
+        fault: Fault::HalfClose,
+        how: "sends a FIN while the connect is not answered",
+        client: &[HalfClose],
+        client_sees: Sees(Content::Nothing, End::Fin),
+        bound: Bound::After(Timeout::Connect),
+        counted: &["timeouts", "connection_errors"],
+        ..TCP_BY_CLIENT
+    },
+    Row {
         fault: Fault::Reset,
         how: "sends a RST while the connect is not answered; seen after it",
         client: &[Say("abc"), Reset],

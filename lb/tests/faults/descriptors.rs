@@ -62,8 +62,9 @@ fn ask(stream: &mut TcpStream, is_http: bool) -> bool {
     true
 }
 
-/// Holds more clients than there are descriptors, while `old` go on being served, and lets them go.
-fn exhaust(lb: &Lb, old: &mut [TcpStream], is_http: bool) {
+/// Holds more clients than there are descriptors, while `old` go on being served, and lets them go;
+/// returns what was measured.
+fn exhaust(lb: &Lb, old: &mut [TcpStream], is_http: bool) -> String {
     assert!(old.iter_mut().all(|client| ask(client, is_http)));
     let held: Vec<_> = (0..CLIENTS).map(|_| lb.connect()).collect();
     until(|| "no shortage was logged".to_owned(), || lb.logged(SHORTAGE) > 0);
@@ -86,13 +87,19 @@ fn exhaust(lb: &Lb, old: &mut [TcpStream], is_http: bool) {
     assert!(ask(&mut fresh, is_http), "a fresh client is not served");
     assert!(old.iter_mut().all(|client| ask(client, is_http)));
     drop(fresh);
+    format!(
+        "out of descriptors for {:.1} s: {logged} lines logged, {:.1} ms of CPU time, {served} rounds of {} requests",
+        took.as_secs_f64(),
+        cpu.as_secs_f64() * 1e3,
+        old.len()
+    )
 }
 
 #[test]
 fn tcp_without_descriptors_pauses_and_recovers() {
     let lb = Lb::start_limited("mode = 'tcp'", &[echo(false)], Some(DESCRIPTORS));
     let mut old: Vec<_> = (0..3).map(|_| lb.connect()).collect();
-    exhaust(&lb, &mut old, false);
+    println!("TCP, {}", exhaust(&lb, &mut old, false));
     assert!(lb.counters()["shortages"] > 0);
     drop(old);
     lb.settles();
@@ -103,7 +110,7 @@ fn http_without_descriptors_pauses_and_recovers() {
     // Its own server connection per client: who has one is not concerned.
     let lb = Lb::start_limited("mode = 'http'\nreuse = 'never'", &[echo(true)], Some(DESCRIPTORS));
     let mut old: Vec<_> = (0..3).map(|_| lb.connect()).collect();
-    exhaust(&lb, &mut old, true);
+    println!("HTTP, {}", exhaust(&lb, &mut old, true));
     drop(old);
     lb.settles();
 }

@@ -20,6 +20,14 @@ const BY_SERVER: Row = Row {
     counted: &["2xx", "2xx"],
     ..BY_CLIENT
 };
+const TCP_BY_CLIENT: Row = Row {
+    mode: Mode::Tcp,
+    server: Server::Plays(&[&[Hear("abc"), Say("def")]]),
+    server_sees: &[],
+    counted: &[],
+    ..BY_CLIENT
+};
+const TCP_BY_SERVER: Row = Row { side: Side::Server, ..TCP_BY_CLIENT };
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const HEAD: &str = "\r\n\r\n";
@@ -44,6 +52,15 @@ pub(crate) const ROWS: &[Row] = &[
         ..BY_CLIENT
     },
     Row { fault: Fault::Reset, how: "sends a RST", client: &[Say(GET), Hear("ok"), Reset], ..BY_CLIENT },
+    Row {
+        fault: Fault::Trickle,
+        how: "sends its next request byte by byte",
+        client: &[Say(GET), Hear("ok"), Trickle("GET / HTTP/1.1\r\nHost: h\r\nA: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")],
+        client_sees: Sees(Content::Status(408), End::Fin),
+        bound: Bound::After(Timeout::ClientHead),
+        counted: &["2xx", "timeouts", "request_errors", "4xx"],
+        ..BY_CLIENT
+    },
     Row {
         fault: Fault::Kill,
         how: "closes; the next request takes a fresh connection",
@@ -85,16 +102,47 @@ pub(crate) const ROWS: &[Row] = &[
         ..BY_SERVER
     },
     Row {
-        mode: Mode::Tcp,
+        fault: Fault::Kill,
+        how: "closes after an answer",
+        client: &[Say("abc"), Hear("def"), Close],
+        server_sees: &[End::Fin],
+        ..TCP_BY_CLIENT
+    },
+    Row {
         fault: Fault::Stall,
         how: "says no more after an answer, as does the server",
         client: &[Say("abc"), Hear("def")],
-        server: Server::Plays(&[&[Hear("abc"), Say("def")]]),
         client_sees: Sees(Content::Nothing, End::Fin),
         server_sees: &[End::Fin],
         bound: Bound::After(Timeout::Tunnel),
         counted: &["timeouts"],
-        ..BY_CLIENT
+        ..TCP_BY_CLIENT
+    },
+    Row {
+        fault: Fault::Reset,
+        how: "sends a RST after an answer",
+        client: &[Say("abc"), Hear("def"), Reset],
+        server_sees: &[End::Reset],
+        ..TCP_BY_CLIENT
+    },
+    Row {
+        fault: Fault::Kill,
+        how: "closes after an answer, then the client",
+        client: &[Say("abc"), Hear("def"), HearEnd, Close],
+        server: Server::Plays(&[&[Hear("abc"), Say("def"), Close]]),
+        client_sees: Sees(Content::Nothing, End::Fin),
+        server_sees: &[End::Gone],
+        ..TCP_BY_SERVER
+    },
+    Row {
+        fault: Fault::Reset,
+        how: "sends a RST after an answer",
+        client: &[Say("abc"), Hear("def"), Tell],
+        server: Server::Plays(&[&[Hear("abc"), Say("def"), Await, Reset]]),
+        client_sees: Sees(Content::Nothing, End::Reset),
+        server_sees: &[End::Gone],
+        counted: &["response_errors", "response_errors of servers"],
+        ..TCP_BY_SERVER
     },
 ];
 

@@ -189,7 +189,9 @@ impl Actor {
     /// writes. A FIN does not make a write fail.
     fn fin_or_reset(&mut self) -> End {
         let start = Instant::now();
-        while self.aside.as_ref().is_some_and(|thread| !thread.is_finished()) && start.elapsed() < 2 * GAP {
+        while self.aside.as_ref().is_some_and(|thread| !thread.is_finished())
+            && start.elapsed() < Duration::from_secs(1)
+        {
             std::thread::park_timeout(LOOK);
         }
         let failed = self.aside.take_if(|thread| thread.is_finished()).is_some_and(|it| it.join().unwrap().is_err());

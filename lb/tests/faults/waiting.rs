@@ -52,6 +52,17 @@ pub(crate) const ROWS: &[Row] = &[
         ..BY_CLIENT
     },
     Row {
+        fault: Fault::Trickle,
+        how: "sends its next request byte by byte while the answer trickles in: both are served",
+        client: &[Say(GET), Trickle(GET), Hear("ok")],
+        server: Server::Plays(&[&[Hear(HEAD), Trickle(OK), Hear(HEAD), Say(OK)]]),
+        client_sees: Sees(Content::Status(200), End::Kept),
+        server_sees: &[End::Kept],
+        bound: Bound::Outlasts(Timeout::ClientHead),
+        counted: &["2xx", "2xx"],
+        ..BY_CLIENT
+    },
+    Row {
         fault: Fault::Kill,
         how: "closes without an answer",
         server: Server::Plays(&[&[Hear(HEAD), Close]]),
@@ -120,6 +131,14 @@ pub(crate) const ROWS: &[Row] = &[
         bound: Bound::After(Timeout::ResponseHead),
         counted: &["timeouts", "response_errors", "response_errors of servers", "5xx"],
         ..BY_SERVER
+    },
+    Row {
+        fault: Fault::Kill,
+        how: "closes; what the server says then makes it a reset",
+        client: &[Say("abc"), Await, Close, Tell],
+        server: Server::Plays(&[&[Hear("abc"), Tell, Await, SayMuch, AwaitEnd]]),
+        server_sees: &[End::Reset],
+        ..TCP_BY_CLIENT
     },
     Row {
         fault: Fault::HalfClose,
