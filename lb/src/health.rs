@@ -76,6 +76,7 @@ impl Checks {
                 let permit = permits.acquire().await;
                 watch.check().await;
                 drop(permit);
+                watch.tell_if_down();
                 // Nobody waits any more when the reload was given up.
                 let _ = done.send(());
                 watch.run(Instant::now() + gap).await;
@@ -130,6 +131,14 @@ impl Watch {
         loop {
             beat.tick().await;
             self.check().await;
+        }
+    }
+
+    /// For a server whose first check was not good: it has not changed, so nothing else says it.
+    fn tell_if_down(&self) {
+        if !self.server.is_up() {
+            let (group, name, found) = (&self.group, &self.server.config.name, self.server.check().message);
+            tracing::warn!(group, server = name, found, "real server was added and is down");
         }
     }
 

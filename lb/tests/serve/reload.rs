@@ -111,11 +111,14 @@ impl Program {
     fn reload_text(&self, text: &str) -> String {
         std::fs::write(&self.file, text).unwrap();
         host::process::signal(self.child.id(), rustix::process::Signal::HUP).unwrap();
+        let mut said = String::new();
         loop {
             let line = self.lines.recv_timeout(PATIENCE).expect("it says what became of the reload");
+            said.push_str(&line);
             if line.contains("reloaded: ") || line.contains("reload refused") {
-                return line;
+                return said;
             }
+            said.push('\n');
         }
     }
 
@@ -355,7 +358,8 @@ fn an_unchanged_file_touches_no_connection_no_state_and_no_counter() {
     let program = Program::start("same", "mode = 'http'", group, &[(&a, ""), (&b, "")]);
     let same =
         text(program.service, group, &[(&a, ""), (&b, "")]).replace(&b.server.address.to_string(), &dead.to_string());
-    assert!(program.reload_text(&same).contains("added b"));
+    let said = program.reload_text(&same);
+    assert!(said.contains("real server was added and is down") && said.contains("added b"), "{said}");
     let status = || program.metric("lb_server_status{group=\"web\",server=\"b\"}");
     assert_eq!(status(), 0.0, "it was checked before it was used");
     let mut client = connect(program.addresses[0]);
