@@ -406,6 +406,14 @@ fn a_dut_file_is_judged_with_line_and_key() {
         "d.toml: service: uses {port}, but neither start nor config does: the program would not learn its port"
     );
     assert_eq!(
+        dut_error("kind = \"command\"\nstart = [\"web\", \"{port}\"]\nworkers = 2\n"),
+        "d.toml:3: workers: neither start nor config uses {workers}: the program would not learn it"
+    );
+    assert_eq!(
+        dut_error("kind = \"command\"\nstart = [\"web\", \"{port}\", \"{workers}\"]\nworkers = 0\n"),
+        "d.toml:3: workers: 0 is not a number of threads; expected 1 to 1024"
+    );
+    assert_eq!(
         dut_error("kind = \"reference\"\nservice = \"http://10.0.0.1:{port}\"\nconfig = \"x.lb.toml\"\n"),
         "d.toml:2: service: 10.0.0.1 is not on loopback, but the run starts this DUT on this host; \
          expected \"http://127.0.0.1:{port}\" or \"tcp://127.0.0.1:{port}\""

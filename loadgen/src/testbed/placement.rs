@@ -116,9 +116,10 @@ fn warnings(generator: &[usize], dut: &[usize], reflectors: &[usize]) -> Vec<Str
 mod tests {
     use std::num::NonZeroU32;
     use std::path::PathBuf;
+    use std::time::Duration;
 
     use super::*;
-    use crate::scenario::plan::{Dut, Network, Template};
+    use crate::scenario::plan::{Dut, Network, Ready, Template};
 
     fn plan(kind: DutKind, reflectors: u32) -> TestbedPlan {
         let service = "http://127.0.0.1:{port}".to_owned();
@@ -161,6 +162,20 @@ mod tests {
         assert_eq!(placed(4, &plan(reference(1), 2)), (vec![0, 1], vec![2], vec![3]));
         assert_eq!(placed(2, &plan(DutKind::None, 2)), (vec![0], vec![1], vec![]));
         assert_eq!(placed(3, &plan(reference(1), 0)), (vec![0, 1], vec![], vec![2]));
+    }
+
+    #[test]
+    fn a_program_has_a_core_for_each_worker_it_is_told_of() {
+        let command = |workers| DutKind::Command {
+            start: vec!["lb".to_owned()],
+            config: None,
+            ready: Ready { tcp: "127.0.0.1:{port}".to_owned(), within: Duration::from_secs(1) },
+            admin: None,
+            package: None,
+            workers: NonZeroU32::new(workers),
+        };
+        assert_eq!(placed(8, &plan(command(3), 1)), (vec![0, 1, 2, 3], vec![4], vec![5, 6, 7]));
+        assert_eq!(placed(8, &plan(command(0), 1)).2, [7], "nobody knows how many it has");
     }
 
     #[test]
