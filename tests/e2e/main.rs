@@ -10,6 +10,7 @@
 //! - [`layout`]: the invariants of the code base.
 //! - [`proxies`], [`recorder`]: load balancers as processes, a server that keeps what it was sent.
 //! - [`streams`]: seeded streams, good and evil, through a real `lb`.
+//! - [`peers`]: the comparison with other programs runs.
 //! - [`survive`]: nothing outlives a run, however it ends.
 //! - [`truth`]: what is done on purpose has to be reported exactly.
 
@@ -27,6 +28,7 @@ mod duts;
 mod harness;
 mod kill;
 mod layout;
+mod peers;
 mod proxies;
 mod recorder;
 mod streams;

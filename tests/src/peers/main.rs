@@ -91,6 +91,10 @@ fn peers(arguments: Vec<OsString>) -> ExitCode {
         eprintln!("error: --round-seconds is {}; expected 0.5 to 600", options.round_seconds);
         return ExitCode::from(2);
     }
+    if let Some(other) = options.against.as_ref().filter(|other| !other.is_file()) {
+        eprintln!("error: --against {} is no program; build it with cargo build -p e2e --bin peers", other.display());
+        return ExitCode::from(2);
+    }
     let rows = chosen(&options, &executable);
     if rows.is_empty() {
         eprintln!("error: no row has {:?} in its name; --list says which there are", options.filter);

@@ -48,7 +48,9 @@ pub(crate) struct Start<'a> {
 
 /// A program found by its name.
 pub(crate) fn command<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Command {
-    let mut command = Command::new(program);
+    // Servers live where the path of most users does not lead.
+    let system = Path::new("/usr/sbin").join(program);
+    let mut command = if system.exists() { Command::new(system) } else { Command::new(program) };
     command.args(arguments);
     command
 }

@@ -1,0 +1,62 @@
+//! The comparison with peers runs and says what it measured; what it measures is judged by nobody here,
+//! because a machine that runs tests is not quiet.
+
+use std::process::{Command, Output};
+
+use crate::harness::{Folder, available, exclusive, has_program};
+
+fn peers(arguments: &[&str]) -> (Output, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_peers")).args(arguments).output().unwrap();
+    let [stdout, stderr] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+    (output, stdout, stderr)
+}
+
+#[test]
+fn the_rows_can_be_listed_and_chosen() {
+    let (output, stdout, stderr) = peers(&["--list", "generator-server", "memory"]);
+    let names: Vec<_> = stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(output.status.success(), "{stderr}");
+    assert_eq!(names, ["generator-server-fin", "memory-generator", "memory-lb-haproxy", "memory-lb-nginx"]);
+}
+
+#[test]
+fn a_wrong_command_line_is_refused_before_anything_runs() {
+    for (arguments, word) in [
+        (&["no-such-row"][..], "--list"),
+        (&["--round-seconds", "0.01"], "0.5 to 600"),
+        (&["--rounds", "0"], "1..=1000"),
+        (&["--against", "no-such-build"], "no-such-build"),
+    ] {
+        let (output, stdout, stderr) = peers(arguments);
+        assert_eq!((output.status.code(), stdout.as_str()), (Some(2), ""), "{stderr}");
+        assert!(stderr.contains(word), "{word} is missing in: {stderr}");
+    }
+}
+
+#[test]
+fn a_short_comparison_measures_our_programs() {
+    let _exclusive = exclusive();
+    if !available("nginx", has_program("nginx")) || !available("a second core", host::cpu::allowed_cores().len() > 1) {
+        return;
+    }
+    let folder = Folder::new();
+    let csv = folder.path().join("rows.csv");
+    let file = csv.to_str().unwrap();
+    let rows = ["generator-server-fin", "lb-keep-alive-max-nginx", "memory-lb-nginx"];
+    let options = ["--rounds", "1", "--round-seconds", "0.5", "--seed", "7", "--csv", file];
+    let (output, stdout, stderr) = peers(&[&rows[..], &options].concat());
+    // wrk or haproxy may be missing, of which the table speaks.
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{stdout}\n{stderr}");
+    assert!(rows.iter().all(|row| stdout.contains(row)) && stdout.contains("seed 7"), "{stdout}");
+    let mut reader = csv::Reader::from_path(csv.with_extension("rounds.csv")).unwrap();
+    let header = reader.headers().unwrap().clone();
+    let column = |name: &str| header.iter().position(|column| column == name).unwrap();
+    let (who, rate) = (column("contender"), column("rate_per_s"));
+    let found: Vec<_> = reader.records().map(Result::unwrap).collect();
+    for contender in ["loadgen server-fin", "lb keep-alive", "nginx keep-alive"] {
+        let measured = found.iter().find(|record| &record[who] == contender);
+        let rate: f64 = measured.unwrap_or_else(|| panic!("{contender} is missing\n{stderr}"))[rate].parse().unwrap();
+        assert!(rate > 10.0, "{contender}: {rate}");
+    }
+    assert!(found.iter().any(|record| &record[who] == "lb memory"), "{found:?}\n{stderr}");
+}
