@@ -29,6 +29,33 @@ fn with_always_any_request_goes_over_a_used_connection() {
 }
 
 #[test]
+fn a_connection_is_kept_however_its_response_was_cut_into_reads() {
+    // Whole reads, one that fills the buffer to its last byte, one that does so at the end of several.
+    for size in [100, 16 * 1024, 4 * 16 * 1024] {
+        let head = |length: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        let length = (0..size).rfind(|&length| head(length).len() + length <= size).unwrap();
+        let server = Server::answering([head(length).into_bytes(), vec![b'x'; length]].concat());
+        let lb = lb("reuse = 'always'", &[&server]);
+        for _ in 0..5 {
+            assert_eq!(Client::to(&lb).get("/").body.len(), length);
+        }
+        assert_eq!(server.connections(), 1, "a response of {size} bytes");
+    }
+    // In two pieces, which the load balancer may read at once or one by one.
+    let server = Server::start(|mut peer| {
+        while peer.head().is_some() {
+            peer.say("HTTP/1.1 200 OK\r\n");
+            peer.say("Content-Length: 2\r\n\r\nok");
+        }
+    });
+    let lb = lb("reuse = 'always'", &[&server]);
+    for _ in 0..200 {
+        assert_eq!(Client::to(&lb).get("/").text(), "ok");
+    }
+    assert_eq!(server.connections(), 1, "responses in two pieces");
+}
+
+#[test]
 fn with_never_a_server_connection_belongs_to_one_client() {
     let server = Server::named("one");
     let lb = lb("reuse = 'never'", &[&server]);

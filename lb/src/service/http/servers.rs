@@ -70,14 +70,14 @@ impl ServerConnections {
 
     /// A connection that nothing is known against, the one used last.
     ///
-    /// With `certain` the kernel is asked. Without, what the event loop knows has to do, which is as old
-    /// as its last turn: enough for a request that may be repeated.
+    /// With `certain` the kernel is asked. Without, it is enough for a request that may be repeated that
+    /// the event loop, which is as old as its last turn, knows of nothing. What it does know of may have
+    /// been read already, so then the kernel is asked too.
     pub(crate) fn take(&self, server: ServerIndex, certain: bool) -> Option<ServerStream> {
         let mut idle = self.idle.borrow_mut();
         while let Some(candidate) = idle[server.0].pop() {
             let stream = &candidate.server.stream;
-            let silent = if certain { is_silent(stream) } else { seems_silent(stream) };
-            if silent {
+            if !certain && seems_silent(stream) || is_silent(stream) {
                 return Some(candidate.server);
             }
         }
@@ -141,7 +141,8 @@ async fn sweep(group: &Rc<WorkerGroup>) {
 
 /// Whether nothing had come since the last response when the event loop last looked. Costs no system
 /// call: it relies on [`poll_read`](crate::service::socket::poll_read), which leaves a stream marked as
-/// empty when it has read all there was.
+/// empty after a read that did not fill its buffer. False proves nothing: after one that did, or by an
+/// event that came later than the read of its bytes, an empty stream is marked too.
 fn seems_silent(stream: &TcpStream) -> bool {
     let unread = stream.try_io(Interest::READABLE, || Ok(()));
     matches!(unread, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
