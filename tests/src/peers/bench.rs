@@ -3,10 +3,10 @@
 //! Servers start when the first contender needs them and stay. One core has what is loaded (nginx or
 //! the load balancer), another one everything else.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use super::generator::{Amount, Load, Persistence, Tool};
+use super::generator::{Amount, Build, Load, Persistence, Tool};
 use super::memory;
 use super::plan::{Contender, Mode, Pace};
 use super::process::{Folder, Program};
@@ -35,8 +35,8 @@ pub(crate) struct Settings {
     pub(crate) window: Duration,
     /// Fixes the order.
     pub(crate) seed: u64,
-    /// The executable that plays our programs.
-    pub(crate) executable: PathBuf,
+    /// What plays our programs.
+    pub(crate) build: Build,
     /// Where generators and reflectors run.
     pub(crate) generator_core: usize,
     /// Where nginx or the load balancer runs.
@@ -215,7 +215,7 @@ impl Bench {
             Some((_, _, balancer)) => (balancer.address, &balancer.program),
             None => (reflectors.addresses[0], &reflectors.programs[0]),
         };
-        let tool = Tool::Loadgen { executable: self.settings.executable.clone(), engine: None };
+        let tool = Tool::Loadgen { build: self.settings.build.clone(), engine: None };
         let load = self.load(address.to_string(), OBJECT, mode.persistence(), amount);
         self.one_round(&tool, &load, server, &reflectors.referee)
     }
@@ -250,7 +250,7 @@ impl Bench {
         if self.reflectors.as_mut().is_none_or(|reflectors| is_dead(&mut reflectors.programs)) {
             // Load balancers know only the addresses of the old ones.
             self.balancers.clear();
-            let (executable, core) = (&self.settings.executable, self.settings.generator_core);
+            let (executable, core) = (&self.settings.build.path, self.settings.generator_core);
             self.reflectors = Some(Reflectors::start(executable, core, &self.folder)?);
         }
         Ok(())
@@ -278,13 +278,19 @@ impl Bench {
             .iter()
             .filter_map(|contender| Some(format!("{} {:.0}/s", contender.name(), rounds.rate(contender)?)))
             .collect();
-        self.notes.push(format!("{family}: closed loop, {CONNECTIONS} connections: {}", rates.join(", ")));
+        let slowest = contenders.iter().filter_map(|contender| rounds.rate(contender)).fold(f64::INFINITY, f64::min);
+        self.notes.push(format!(
+            "{family}: closed loop, {CONNECTIONS} connections: {}; 50 % and 85 % of the slowest: {:.0}/s and {:.0}/s",
+            rates.join(", "),
+            slowest * 0.5,
+            slowest * 0.85,
+        ));
         self.maxima.push((mode, rounds.clone()));
         rounds
     }
 
     fn duts(&self) -> [Dut; 4] {
-        [Dut::Lb(self.settings.executable.clone()), Dut::Haproxy, Dut::Nginx, Dut::Direct]
+        [Dut::Lb(self.settings.build.clone()), Dut::Haproxy, Dut::Nginx, Dut::Direct]
     }
 
     /// The rate of the slowest of all load balancers and the testbed alone.
@@ -301,7 +307,7 @@ impl Bench {
         if let Some(rate) = self.web_maximum {
             return Ok(rate);
         }
-        let ours = Tool::Loadgen { executable: self.settings.executable.clone(), engine: None };
+        let ours = Tool::Loadgen { build: self.settings.build.clone(), engine: None };
         let contenders = [ours, Tool::Wrk].map(|tool| Contender::Generator(tool, Persistence::Kept, Pace::Closed));
         let rounds = self.interleave("nginx-max", &contenders, MAXIMUM_ROUNDS.min(self.settings.rounds));
         let rate = contenders.iter().filter_map(|contender| rounds.rate(contender)).fold(0.0, f64::max);
@@ -320,8 +326,8 @@ fn absent() -> Trouble {
 
 /// That our generator knows the engine.
 fn check_engine(tool: &Tool) -> Result<(), Trouble> {
-    let Tool::Loadgen { executable, engine: Some(engine) } = tool else { return Ok(()) };
-    if help_of(executable).contains("--engine") {
+    let Tool::Loadgen { build, engine: Some(engine) } = tool else { return Ok(()) };
+    if help_of(&build.path).contains("--engine") {
         return Ok(());
     }
     Err(Trouble::NotAvailable(format!("loadgen has no --engine {engine}")))

@@ -16,13 +16,22 @@ const RAMP_MS: u64 = 250;
 /// Longer than any window: these programs are interrupted when it is over.
 const LONG_S: u64 = 60;
 
+/// One build of our own programs: an executable that becomes them by the name it is called by.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Build {
+    /// The executable.
+    pub(crate) path: PathBuf,
+    /// What tells it from another one in tables: ` (debug)`, or nothing if there is only one.
+    pub(crate) label: String,
+}
+
 /// Which program.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Tool {
-    /// Ours, with the engine to use if it is not the default, as this executable plays it.
+    /// Ours, with the engine to use if it is not the default.
     Loadgen {
-        /// The executable.
-        executable: PathBuf,
+        /// The executable that plays it.
+        build: Build,
         /// `--engine`.
         engine: Option<&'static str>,
     },
@@ -86,8 +95,8 @@ impl Tool {
     pub(crate) fn start(&self, load: &Load<'_>, core: usize, folder: &Path) -> Result<Program, Trouble> {
         let url = format!("http://{}{}", load.address, load.path);
         let (command, package) = match (self, load.amount) {
-            (Self::Loadgen { executable, engine }, _) => {
-                (loadgen(executable, *engine, load, core, folder)?, "the workspace")
+            (Self::Loadgen { build, engine }, _) => {
+                (loadgen(&build.path, *engine, load, core, folder)?, "the workspace")
             }
             (Self::Wrk, Amount::Closed(count)) => (wrk(&url, count, load.persistence), "wrk"),
             (Self::Ab, Amount::Closed(count)) => (ab(&url, count, load.persistence), "apache2-utils"),
@@ -160,7 +169,7 @@ fn scenario(load: &Load<'_>, core: usize) -> String {
         Amount::Held(count) => format!("unit = \"connections\"\ncount = {count}\nopen_rate = \"10k/s\""),
     };
     // From the first load seen to the end of the window, and a margin for the counters to answer.
-    let sustain_ms = (SETTLE + load.window).as_millis() as u64 + 250;
+    let sustain_ms = (SETTLE + load.window).as_millis() as u64 + 400;
     format!(
         "[scenario]\nname = \"peers\"\nquestion = \"What does a transaction cost?\"\nseed = 7\n\
          [testbed]\ngenerator_cores = [{core}]\n\

@@ -147,13 +147,12 @@ fn verdict(line: &Line, trouble: Option<&str>) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
+    use super::super::generator::Build;
     use super::super::plan::rows;
     use super::*;
 
     fn spec(name: &str) -> Spec {
-        rows(Path::new("a"), None).into_iter().find(|row| row.name == name).unwrap()
+        rows(&Build { path: "a".into(), label: String::new() }, None).into_iter().find(|row| row.name == name).unwrap()
     }
 
     fn measured(generator_us: f64, rate: f64, machine_us: f64) -> Option<Measured> {

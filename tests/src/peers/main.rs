@@ -23,13 +23,14 @@ mod trouble;
 mod window;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 
 use self::bench::{Bench, Settings};
+use self::generator::Build;
 use self::judge::{Line, Verdict, judge};
 use self::plan::{Contender, Spec};
 
@@ -95,7 +96,8 @@ fn peers(arguments: Vec<OsString>) -> ExitCode {
         eprintln!("error: --against {} is no program; build it with cargo build -p e2e --bin peers", other.display());
         return ExitCode::from(2);
     }
-    let rows = chosen(&options, &executable);
+    let build = |path| Build { path, label: String::new() };
+    let rows = chosen(&options, &build(executable.clone()));
     if rows.is_empty() {
         eprintln!("error: no row has {:?} in its name; --list says which there are", options.filter);
         return ExitCode::from(2);
@@ -108,7 +110,7 @@ fn peers(arguments: Vec<OsString>) -> ExitCode {
         rounds: options.rounds.into(),
         window: Duration::from_secs_f64(options.round_seconds),
         seed: options.seed.unwrap_or_else(host::clock::monotonic_ns),
-        executable,
+        build: build(executable),
         generator_core: *first,
         server_core: *last,
     };
@@ -116,8 +118,9 @@ fn peers(arguments: Vec<OsString>) -> ExitCode {
 }
 
 /// The rows that are asked for, in their order.
-fn chosen(options: &Options, executable: &Path) -> Vec<Spec> {
-    let mut rows = plan::rows(executable, options.against.as_deref());
+fn chosen(options: &Options, own: &Build) -> Vec<Spec> {
+    let other = options.against.clone().map(|path| Build { path, label: String::new() });
+    let mut rows = plan::rows(own, other.as_ref());
     rows.retain(|row| options.filter.is_empty() || options.filter.iter().any(|part| row.name.contains(part.as_str())));
     rows
 }
@@ -173,9 +176,7 @@ fn load_average() -> Option<f64> {
 /// Family by family.
 fn measure(bench: &mut Bench, rows: &[Spec]) -> Vec<Line> {
     let mut lines = Vec::new();
-    let mut families: Vec<&str> = rows.iter().map(|row| row.family.as_str()).collect();
-    families.dedup();
-    for family in families {
+    for family in plan::families(rows) {
         let specs: Vec<&Spec> = rows.iter().filter(|row| row.family == family).collect();
         let mut contenders: Vec<Contender> = Vec::new();
         for contender in specs.iter().flat_map(|spec| [Some(&spec.ours), spec.peer.as_ref()]).flatten() {

@@ -3,9 +3,7 @@
 //! Rows of one family share its rounds: a round measures every contender of the family once, in random
 //! order, so that the two values of a pair are seconds apart.
 
-use std::path::Path;
-
-use super::generator::{Persistence, Tool};
+use super::generator::{Build, Persistence, Tool};
 use super::server::{Dut, Layer};
 use super::window::Measured;
 
@@ -88,11 +86,13 @@ impl Contender {
             Pace::Percent(percent) => format!(" at {percent} %"),
         };
         match self {
-            Self::Generator(Tool::Loadgen { engine: Some(engine), .. }, persistence, at) => {
-                format!("loadgen {engine} {}{}", end(persistence), pace(at))
+            Self::Generator(Tool::Loadgen { build, engine }, persistence, at) => {
+                let engine = engine.map(|engine| format!(" {engine}")).unwrap_or_default();
+                format!("loadgen{}{engine} {}{}", build.label, end(persistence), pace(at))
             }
             Self::Generator(tool, persistence, at) => format!("{} {}{}", tool.name(), end(persistence), pace(at)),
             Self::GeneratorMemory(tool) => format!("{} memory", tool.name()),
+            Self::Balancer(Dut::Lb(build), mode, at) => format!("lb{} {}{}", build.label, mode.name(), pace(at)),
             Self::Balancer(dut, mode, at) => format!("{} {}{}", dut.name(), mode.name(), pace(at)),
             Self::BalancerMemory(dut) => format!("{} memory", dut.name()),
         }
@@ -189,8 +189,8 @@ pub(crate) struct Spec {
     pub(crate) demands: Vec<Demand>,
 }
 
-/// All rows, for the executable that plays our programs, and another build of it if there is one.
-pub(crate) fn rows(own: &Path, other: Option<&Path>) -> Vec<Spec> {
+/// All rows, for our programs, and for another build of them if there is one.
+pub(crate) fn rows(own: &Build, other: Option<&Build>) -> Vec<Spec> {
     let mut rows = generator_rows(own);
     Mode::ALL.iter().for_each(|&mode| rows.extend(balancer_rows(own, mode)));
     rows.extend(memory_rows(own));
@@ -198,11 +198,22 @@ pub(crate) fn rows(own: &Path, other: Option<&Path>) -> Vec<Spec> {
     rows
 }
 
-fn loadgen(executable: &Path, engine: Option<&'static str>) -> Tool {
-    Tool::Loadgen { executable: executable.to_owned(), engine }
+/// The families of rows, each once, in the order of its first row.
+pub(crate) fn families(rows: &[Spec]) -> Vec<&str> {
+    let mut families: Vec<&str> = Vec::new();
+    for row in rows {
+        if !families.contains(&row.family.as_str()) {
+            families.push(&row.family);
+        }
+    }
+    families
 }
 
-fn generator_rows(own: &Path) -> Vec<Spec> {
+fn loadgen(build: &Build, engine: Option<&'static str>) -> Tool {
+    Tool::Loadgen { build: build.clone(), engine }
+}
+
+fn generator_rows(own: &Build) -> Vec<Spec> {
     let closed = |tool: Tool, persistence| Contender::Generator(tool, persistence, Pace::Closed);
     let ours = |persistence| closed(loadgen(own, None), persistence);
     let same = [Demand::SameRate, Demand::SameMachine];
@@ -230,15 +241,15 @@ fn generator_rows(own: &Path) -> Vec<Spec> {
         row(close, "generator-client-fin", ours(client), closed(Tool::Wrk, server), Bar::RatioMin(0.85), &same),
         row(close, "generator-close-ab", ours(server), closed(Tool::Ab, server), information, &[]),
         row(close, "generator-close-h2load", ours(server), closed(Tool::H2load, server), information, &[]),
-        row("uring-server-fin", "uring-server-fin", uring(server), ours(server), Bar::RatioMin(1.15), &[]),
-        row("uring-client-fin", "uring-client-fin", uring(client), ours(client), Bar::RatioMin(1.15), &[]),
-        row("uring-keep-alive", "uring-keep-alive", uring(kept), ours(kept), information, &[]),
+        row(close, "uring-server-fin", uring(server), ours(server), Bar::RatioMin(1.15), &[]),
+        row(close, "uring-client-fin", uring(client), ours(client), Bar::RatioMin(1.15), &[]),
+        row(keep, "uring-keep-alive", uring(kept), ours(kept), information, &[]),
     ]
 }
 
-fn balancer_rows(own: &Path, mode: Mode) -> Vec<Spec> {
+fn balancer_rows(own: &Build, mode: Mode) -> Vec<Spec> {
     let balancer = |dut: Dut, pace| Contender::Balancer(dut, mode, pace);
-    let lb = || Dut::Lb(own.to_owned());
+    let lb = || Dut::Lb(own.clone());
     let name = mode.name();
     let row = |family: &str, name: String, figure, pace, peer: Dut, bar| Spec {
         family: family.to_owned(),
@@ -275,7 +286,7 @@ fn balancer_rows(own: &Path, mode: Mode) -> Vec<Spec> {
     rows
 }
 
-fn memory_rows(own: &Path) -> Vec<Spec> {
+fn memory_rows(own: &Build) -> Vec<Spec> {
     let row = |name: &str, ours, peer, bar| Spec {
         family: name.split('/').next().unwrap_or(name).to_owned(),
         name: name.replace('/', "-"),
@@ -285,7 +296,7 @@ fn memory_rows(own: &Path) -> Vec<Spec> {
         bar,
         demands: Vec::new(),
     };
-    let lb = || Contender::BalancerMemory(Dut::Lb(own.to_owned()));
+    let lb = || Contender::BalancerMemory(Dut::Lb(own.clone()));
     let peer = |dut| Some(Contender::BalancerMemory(dut));
     vec![
         row("memory-generator", Contender::GeneratorMemory(loadgen(own, None)), None, Bar::OursMax(1024.0)),
@@ -295,18 +306,17 @@ fn memory_rows(own: &Path) -> Vec<Spec> {
 }
 
 /// The other build of our programs beside this one: "ours" is the other.
-fn profile_rows(own: &Path, other: &Path) -> Vec<Spec> {
-    let generator =
-        |executable, persistence| Contender::Generator(loadgen(executable, None), persistence, Pace::Closed);
-    let balancer =
-        |executable: &Path, mode| Contender::Balancer(Dut::Lb(executable.to_owned()), mode, Pace::Percent(50));
+fn profile_rows(own: &Build, other: &Build) -> Vec<Spec> {
+    let [own, other] = &[own, other].map(labelled);
+    let generator = |build, persistence| Contender::Generator(loadgen(build, None), persistence, Pace::Closed);
+    let balancer = |build: &Build, mode| Contender::Balancer(Dut::Lb(build.clone()), mode, Pace::Percent(50));
     let row = |name: &str, figure, pair: [Contender; 2]| {
         let [ours, peer] = pair;
         let (family, name) = (name.to_owned(), name.to_owned());
         Spec { family, name, figure, ours, peer: Some(peer), bar: Bar::RatioMin(0.95), demands: Vec::new() }
     };
-    let generators = |persistence| [other, own].map(|executable| generator(executable, persistence));
-    let balancers = |mode| [other, own].map(|executable| balancer(executable, mode));
+    let generators = |persistence| [other, own].map(|build| generator(build, persistence));
+    let balancers = |mode| [other, own].map(|build| balancer(build, mode));
     vec![
         row("profile-generator-keep-alive", Figure::PerGeneratorCpu, generators(Persistence::Kept)),
         row("profile-generator-close", Figure::PerGeneratorCpu, generators(Persistence::ClientFin)),
@@ -315,23 +325,45 @@ fn profile_rows(own: &Path, other: &Path) -> Vec<Spec> {
     ]
 }
 
+/// With the name of its folder: cargo puts each profile into one of its own.
+fn labelled(build: &Build) -> Build {
+    let folder = build.path.parent().and_then(|folder| folder.file_name()).unwrap_or_default();
+    Build { path: build.path.clone(), label: format!(" ({})", folder.display()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn build(path: &str) -> Build {
+        Build { path: path.into(), label: String::new() }
+    }
+
     #[test]
     fn names_are_unique_and_a_row_compares_two_different_things() {
-        let rows = rows(Path::new("a"), Some(Path::new("b")));
+        let rows = rows(&build("target/release/peers"), Some(&build("target/debug/peers")));
         let mut names: Vec<_> = rows.iter().map(|row| row.name.clone()).collect();
         names.sort();
         names.dedup();
         assert_eq!(names.len(), rows.len());
-        assert!(rows.iter().all(|row| row.peer.as_ref() != Some(&row.ours)), "{rows:?}");
+        let same = |row: &Spec| row.peer.as_ref().is_some_and(|peer| peer.name() == row.ours.name());
+        assert!(!rows.iter().any(same), "{rows:?}");
+    }
+
+    #[test]
+    fn a_family_is_measured_once() {
+        let rows = rows(&build("a"), None);
+        let mut families = families(&rows);
+        let count = families.len();
+        assert_eq!(families[..2], ["generator-keep-alive", "generator-close"]);
+        families.sort_unstable();
+        families.dedup();
+        assert_eq!(families.len(), count);
     }
 
     #[test]
     fn every_bar_has_its_row() {
-        let rows = rows(Path::new("a"), None);
+        let rows = rows(&build("a"), None);
         let bar = |name: &str| rows.iter().find(|row| row.name == name).unwrap_or_else(|| panic!("{name}")).bar;
         assert_eq!(bar("generator-keep-alive"), Bar::RatioMin(1.1));
         assert_eq!(bar("generator-server-fin"), Bar::RatioMin(1.0));

@@ -5,9 +5,10 @@
 //! kept and shared.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use super::generator::Build;
 use super::process::{Folder, Program, Start, command, free_address, own};
 use super::trouble::Trouble;
 use super::window::Referee;
@@ -75,8 +76,8 @@ impl Reflectors {
 /// Which load balancer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Dut {
-    /// Ours, as this executable plays it.
-    Lb(PathBuf),
+    /// Ours.
+    Lb(Build),
     /// HAProxy.
     Haproxy,
     /// nginx.
@@ -140,7 +141,7 @@ impl Balancer {
         let name = format!("{}-{layer:?}", dut.name()).to_lowercase();
         let path = folder.write(&format!("{name}.conf"), &text)?;
         let command = match dut {
-            Dut::Lb(executable) => own(executable, "lb", ["-c".as_ref(), path.as_os_str()]),
+            Dut::Lb(build) => own(&build.path, "lb", ["-c".as_ref(), path.as_os_str()]),
             Dut::Haproxy => command("haproxy", ["-db".as_ref(), "-f".as_ref(), path.as_os_str()]),
             Dut::Nginx | Dut::Direct => nginx(&path, folder),
         };

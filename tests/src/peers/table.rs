@@ -255,6 +255,7 @@ fn raw_fields(raw: &Raw) -> [String; 14] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::generator::Build;
     use super::super::judge::judge;
     use super::super::plan::rows;
     use super::super::window::Measured;
@@ -270,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_row_shows_both_medians_the_ratio_and_what_else_counts() {
-        let spec = rows(Path::new("a"), None).remove(0);
+        let spec = rows(&Build { path: "a".into(), label: String::new() }, None).remove(0);
         let measured = |generator_us, segments| {
             Some(Measured { generator_us, segments, rate: 5_000.0, machine_us: 20.0, ..Measured::default() })
         };

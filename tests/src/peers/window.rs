@@ -15,7 +15,7 @@ use super::process::{Program, pass};
 use super::trouble::Trouble;
 
 /// CPU time that a server has used when it is clearly under load.
-const BUSY: Duration = Duration::from_millis(20);
+const BUSY: Duration = Duration::from_millis(10);
 /// How long that may take.
 const BUSY_WITHIN: Duration = Duration::from_secs(4);
 /// From then until the window begins: longer than our generator's ramp.
