@@ -4,7 +4,7 @@
 //! rows there are. A row that misses its bar is said to and stays. The same executable plays our own
 //! programs when it is called by their names, so that nothing else has to be built.
 //!
-//! - [`plan`]: the rows. [`bench`]: the rounds. [`judge`]: what they say. [`table`]: how it looks.
+//! - [`plan`]: the rows. [`mod@bench`]: the rounds. [`mod@judge`]: what they say. [`table`]: how it looks.
 //! - [`window`]: what is measured, [`memory`] for memory; [`statistics`]: medians and intervals.
 //! - [`generator`], [`server`], [`process`]: the programs. [`trouble`]: what can go wrong.
 
