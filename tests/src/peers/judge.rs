@@ -4,8 +4,9 @@ use super::plan::{Bar, Demand, Figure, Spec};
 use super::statistics::{Estimate, estimate, median};
 use super::window::Measured;
 
-/// Largest difference of two rates that count as the same.
-const RATE_TOLERANCE: f64 = 0.03;
+/// How far our rate may lie below the peer's. Where generators and not nginx are the limit, the cheaper
+/// one is also the faster one: that is no reason to miss, but the table says it.
+pub(crate) const RATE_TOLERANCE: f64 = 0.03;
 /// How much longer per transaction the whole machine may be busy.
 const MACHINE_MAX: f64 = 1.03;
 /// What the interval of a load balancer's ratio has to stay above.
@@ -127,7 +128,7 @@ fn verdict(line: &Line, trouble: Option<&str>) -> Verdict {
         match demand {
             Demand::SameRate => {
                 let found = line.rate_ratio.unwrap_or(f64::NAN);
-                check((found - 1.0).abs() <= RATE_TOLERANCE, format!("rate {found:.3} × the peer's"));
+                check(found >= 1.0 - RATE_TOLERANCE, format!("rate {found:.3} × the peer's"));
             }
             Demand::SameMachine => {
                 let found = line.machine_ratio.unwrap_or(f64::NAN);
@@ -169,6 +170,8 @@ mod tests {
         let slow = judge(&spec("generator-keep-alive"), &ours, &vec![measured(11.5, 104.0, 19.0); 12], None);
         let Verdict::Missed(reasons) = slow.verdict else { panic!("{slow:?}") };
         assert!(reasons[0].starts_with("rate 0.962") && reasons[1].starts_with("machine busy 1.053"), "{reasons:?}");
+        let fast = judge(&spec("generator-keep-alive"), &ours, &vec![measured(11.5, 90.0, 20.0); 12], None);
+        assert_eq!(fast.verdict, Verdict::Met);
         let dear = judge(&spec("generator-keep-alive"), &ours, &vec![measured(10.9, 100.0, 20.0); 12], None);
         assert_eq!(dear.verdict, Verdict::Missed(vec!["ratio 1.090 < 1.1".to_owned()]));
     }

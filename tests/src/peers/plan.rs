@@ -162,7 +162,7 @@ pub(crate) enum Bar {
 /// What else has to hold for a row to count as met.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Demand {
-    /// Our rate is within 3 % of the peer's.
+    /// Our rate is at most 3 % below the peer's.
     SameRate,
     /// The whole machine is busy at most 1.03 × as long per transaction.
     SameMachine,

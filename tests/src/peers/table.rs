@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::bench::Raw;
-use super::judge::{Line, Side, Verdict};
-use super::plan::{Bar, Contender};
+use super::judge::{Line, RATE_TOLERANCE, Side, Verdict};
+use super::plan::{Bar, Contender, Demand};
 
 /// The table, each row with a line of side conditions.
 pub(crate) fn text(lines: &[Line]) -> String {
@@ -33,7 +33,7 @@ pub(crate) fn text(lines: &[Line]) -> String {
             interval,
             bar(line.spec.bar),
             line.rounds,
-            result(&line.verdict),
+            result(line),
         );
         let pair = (&line.spec.ours, &line.spec.peer);
         let _ = writeln!(text, "{}", heading(line));
@@ -91,9 +91,14 @@ fn bar(bar: Bar) -> String {
     }
 }
 
-fn result(verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Met => "met".to_owned(),
+fn result(line: &Line) -> String {
+    match &line.verdict {
+        Verdict::Met => match line.rate_ratio {
+            Some(ratio) if ratio > 1.0 + RATE_TOLERANCE && line.spec.demands.contains(&Demand::SameRate) => {
+                format!("met, at a higher rate than the peer ({ratio:.3} ×)")
+            }
+            _ => "met".to_owned(),
+        },
         Verdict::Missed(reasons) => format!("MISSED: {}", reasons.join("; ")),
         Verdict::Information => "information".to_owned(),
         Verdict::Absent(why) => format!("NOT MEASURED: {why}"),
