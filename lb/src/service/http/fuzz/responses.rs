@@ -9,7 +9,7 @@ use super::super::rewrite::{self, ClientConnection};
 use super::super::scan::{HEAD_MAX, HeadScan, Scanned};
 use super::forwarded::check_response;
 use super::random::{Random, seeds};
-use super::strict::{self, Framing};
+use super::strict::{self, Framing, Message};
 use super::{TRAILER_NAME_MAX, corpus};
 
 /// The requests that are answered.
@@ -115,15 +115,22 @@ fn in_pieces<'a>(asked: &[u8], pieces: impl IntoIterator<Item = &'a [u8]>) -> Ou
     core.close()
 }
 
-/// Whether the strict parser takes all up to the response that counts.
-fn is_sound(mut bytes: &[u8], to_head: bool) -> bool {
+/// The response that counts, if the strict parser takes all up to it.
+fn counting(mut bytes: &[u8], to_head: bool) -> Option<Message> {
     while let Ok(Some(message)) = strict::response(bytes, to_head, true) {
         if message.start[1][0] != b'1' || message.start[1] == b"101" {
-            return true;
+            return Some(message);
         }
         bytes = &bytes[message.length..];
     }
-    false
+    None
+}
+
+/// Whether a 101 names protocols, and only such as the client has offered (RFC 9110, 7.8).
+fn is_offered(asked: &[u8], switch: &Message) -> bool {
+    let offers = strict::request(asked).unwrap().unwrap().list("upgrade");
+    let chosen = switch.list("upgrade");
+    !chosen.is_empty() && chosen.iter().all(|it| offers.contains(it))
 }
 
 /// Compares with the strict parser.
@@ -131,7 +138,10 @@ fn check_meaning(asked: &[u8], bytes: &[u8], found: &Outcome) -> Result<(), Stri
     let (to_head, old) = (asked.starts_with(b"HEAD"), asked.windows(8).any(|it| it == b"HTTP/1.0"));
     if let Some(defect) = found.defect {
         let by_choice = [Defect::BadChunkSize, Defect::BadChunkExtension, Defect::UnaskedSwitch];
-        let refusable = by_choice.contains(&defect) || !is_sound(bytes, to_head);
+        let refusable = by_choice.contains(&defect)
+            || counting(bytes, to_head).is_none_or(|it| {
+                defect == Defect::UnofferedProtocol && it.start[1] == b"101" && !is_offered(asked, &it)
+            });
         return if refusable { Ok(()) } else { Err("a sound response was refused".to_owned()) };
     }
     let (mut sent, mut got) = (bytes, &found.out[..]);
@@ -154,6 +164,7 @@ fn check_meaning(asked: &[u8], bytes: &[u8], found: &Outcome) -> Result<(), Stri
         return match () {
             () if !got.is_empty() => Err("the client got more than its answer".to_owned()),
             () if found.switched != (code == b"101") => Err("the switch is not the answer's".to_owned()),
+            () if found.switched && !is_offered(asked, &server) => Err("a switch to what nobody offered".to_owned()),
             () if sent.len() != found.excess => Err(format!("{} bytes follow, not {}", sent.len(), found.excess)),
             () if found.switched => Ok(()),
             () if !found.complete => Err("a whole response is not complete".to_owned()),
