@@ -221,6 +221,11 @@ impl Ring {
         }
     }
 
+    /// How many completions have not been looked at; not all of them become events.
+    pub fn ready(&mut self) -> usize {
+        self.ring.completion().len()
+    }
+
     /// The next thing that happened, without waiting.
     pub fn next_event(&mut self) -> Option<Event> {
         self.give_back();

@@ -4,7 +4,8 @@
 //! share nothing but a flag that ends the trial early. Each worker sends one [`book::Interval`] per
 //! second and hands over its [`book::Totals`] at the end.
 //!
-//! - [`socket`]: the worker's loop over non-blocking kernel sockets and epoll.
+//! - [`socket`]: the worker's loop over kernel sockets.
+//! - `transport`: what carries them: `epoll`, or `uring` if the plan asks for it.
 //! - `connection`: the system calls on one connection.
 //! - `slot`: what the loop knows of one connection.
 //! - `timers`: deadlines, one queued entry per slot.
@@ -13,24 +14,29 @@
 
 pub mod book;
 mod connection;
+mod epoll;
 mod slot;
 pub mod socket;
 pub mod sources;
 mod timers;
+mod transport;
+mod uring;
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use rustix::event::epoll;
+use host::uring::Support;
 
 use self::book::{Interval, Totals};
+use self::epoll::Epoll;
 use self::sources::Sources;
+use self::transport::Transport;
+use self::uring::Uring;
 use crate::measure::record::TrialLoad;
 use crate::scenario::plan::{Arrivals, CloseMode, Pattern, Phases};
 use crate::schedule::Shape;
@@ -41,6 +47,8 @@ use crate::workload::{Operation, Workload};
 /// One trial as the engine sees it.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// What carries the connections.
+    pub carrier: Carrier,
     /// What is offered.
     pub load: TrialLoad,
     /// What one operation spans.
@@ -75,6 +83,16 @@ pub struct Config {
     pub open_rate: f64,
     /// Pause between two transactions on a held connection.
     pub hold_interval: Duration,
+}
+
+/// What carries the connections.
+#[derive(Clone, Debug, Default)]
+pub enum Carrier {
+    /// Non-blocking sockets and epoll.
+    #[default]
+    Epoll,
+    /// io_uring, as far as this kernel supports it.
+    Uring(Support),
 }
 
 /// What an operation does.
@@ -149,8 +167,17 @@ pub fn spawn(
             end_early: Arc::clone(end_early),
             intervals: intervals.clone(),
         };
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        thread::Builder::new().name(format!("generator-{worker}")).spawn(move || run(context, epoll))
+        let start = thread::Builder::new().name(format!("generator-{worker}"));
+        match &config.carrier {
+            Carrier::Epoll => {
+                let transport = Epoll::new()?;
+                start.spawn(move || run(context, transport))
+            }
+            Carrier::Uring(support) => {
+                let transport = Uring::new(&context, support).map_err(io::Error::other)?;
+                start.spawn(move || run(context, transport))
+            }
+        }
     };
     let started: io::Result<Vec<_>> = (0..workers).map(spawn_one).collect();
     if started.is_err() {
@@ -159,20 +186,20 @@ pub fn spawn(
     started
 }
 
-fn run(context: socket::Context, epoll: OwnedFd) -> Totals {
+fn run<T: Transport>(context: socket::Context, transport: T) -> Totals {
     match context.config.workload.clone() {
         WorkloadConfig::Tcp(close) => {
             let tcp = Tcp::new(context.config.operation, close);
-            drive(context, epoll, tcp)
+            drive(context, transport, tcp)
         }
         WorkloadConfig::Http(mut http) => {
             // Workers start their nonces far apart, so that no two ask for the same bytes.
             http.seed ^= u64::from(context.worker).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            drive(context, epoll, Http::new(*http))
+            drive(context, transport, Http::new(*http))
         }
     }
 }
 
-fn drive<W: Workload>(context: socket::Context, epoll: OwnedFd, workload: W) -> Totals {
-    socket::Worker::new(context, epoll, workload).run()
+fn drive<W: Workload, T: Transport>(context: socket::Context, transport: T, workload: W) -> Totals {
+    socket::Worker::new(context, transport, workload).run()
 }

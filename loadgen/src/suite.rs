@@ -19,8 +19,8 @@ use self::limits::Slots;
 use self::probe::{ProbeError, Question};
 use self::watch::Watch;
 use crate::engine;
-use crate::engine::WorkloadConfig;
 use crate::engine::sources::Sources;
+use crate::engine::{Carrier, WorkloadConfig};
 use crate::interrupt::Interrupt;
 use crate::measure::record::{Purpose, TrialLoad};
 use crate::measure::{Sample, TrialRecord};
@@ -109,6 +109,7 @@ pub fn run(plan: &Plan, options: &Options, interrupt: &Interrupt) -> Result<Fini
         plan,
         body: None,
         sources: limits::sources(plan).map_err(RunError::Infeasible)?,
+        carrier: Carrier::default(),
         testbed,
         folder,
         live: Live::new(options.quiet),
@@ -130,6 +131,7 @@ struct Run<'a> {
     /// What a right body is, once it is known.
     body: Option<ExpectedBody>,
     sources: Sources,
+    carrier: Carrier,
     testbed: Testbed,
     folder: RunFolder,
     live: Live,
@@ -305,6 +307,7 @@ impl Run<'_> {
             Unit::Connections => Operation::Held,
         };
         let config = engine::Config {
+            carrier: self.carrier.clone(),
             load,
             operation,
             workload: self.workload(operation, services[0]),

@@ -54,14 +54,20 @@ pub struct Support {
     pub direct: Result<(), Unavailable>,
 }
 
+impl Support {
+    /// Normal descriptors only.
+    pub fn normal() -> Self {
+        Self { direct: Err(Unavailable("not wanted".to_owned())) }
+    }
+}
+
 /// Finds out what a ring can do here, with one or two connections to a listener of its own on
 /// 127.0.0.1.
 ///
 /// # Errors
 /// [`Unavailable`]: io_uring cannot be used at all.
 pub fn probe() -> Result<Support, Unavailable> {
-    let normal = Support { direct: Err(Unavailable("not tried".to_owned())) };
-    let mut ring = Ring::new(1, None, &normal)?;
+    let mut ring = Ring::new(1, None, &Support::normal())?;
     let opcodes = opcodes(&ring.ring)?;
     carry_byte(&mut ring, false)?;
     let missing = missing(&opcodes, &DIRECT);

@@ -1,7 +1,5 @@
 //! What the loop knows of one connection and the operation on it.
 
-use std::os::fd::OwnedFd;
-
 /// Where a slot's connection is in its life.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) enum Place {
@@ -21,10 +19,10 @@ pub(super) enum Place {
 }
 
 /// One slot. Times are nanoseconds on the monotonic clock.
-#[derive(Debug, Default)]
-pub(super) struct Slot<U> {
+#[derive(Debug)]
+pub(super) struct Slot<U, S> {
     pub(super) place: Place,
-    pub(super) socket: Option<OwnedFd>,
+    pub(super) socket: Option<S>,
     /// Tells events of an earlier connection in this slot from those of the present one.
     pub(super) generation: u32,
     pub(super) user: U,
@@ -38,7 +36,7 @@ pub(super) struct Slot<U> {
     pub(super) last_byte: u64,
     /// When the held connection is used next.
     pub(super) wake: u64,
-    /// Bytes of the request sent so far, while it is being sent.
+    /// Bytes of the request sent so far, while it is being sent piece by piece.
     pub(super) sent: usize,
     /// Whether a request is being sent.
     pub(super) sending: bool,
@@ -52,7 +50,29 @@ pub(super) struct Slot<U> {
     pub(super) peer_ended: bool,
 }
 
-impl<U> Slot<U> {
+impl<U: Default, S> Default for Slot<U, S> {
+    fn default() -> Self {
+        Self {
+            place: Place::Free,
+            socket: None,
+            generation: 0,
+            user: U::default(),
+            due: 0,
+            started: 0,
+            from: 0,
+            last_byte: 0,
+            wake: 0,
+            sent: 0,
+            sending: false,
+            measured: false,
+            active: false,
+            proven: false,
+            peer_ended: false,
+        }
+    }
+}
+
+impl<U, S> Slot<U, S> {
     /// What epoll says back with an event of this connection.
     pub(super) fn token(&self, number: u32) -> u64 {
         u64::from(self.generation) << 32 | u64::from(number)

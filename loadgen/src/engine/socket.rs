@@ -1,4 +1,4 @@
-//! The worker's loop over non-blocking kernel sockets and epoll.
+//! The worker's loop over kernel sockets, whatever carries them.
 //!
 //! A turn: book the second that ended, wake what is due, begin operations that are due (at most
 //! `STARTS_PER_TURN`), then wait for events or the next due time with nanosecond resolution.
@@ -7,8 +7,6 @@
 mod events;
 
 use std::collections::VecDeque;
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -17,12 +15,12 @@ use std::time::Duration;
 use host::clock::monotonic_ns;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
-use rustix::event::{Timespec, epoll};
 
 use super::book::{Book, Interval, Totals};
 use super::slot::{Place, Slot};
 use super::sources::Sources;
 use super::timers::{NEVER, Timers};
+use super::transport::Transport;
 use super::{Config, connection};
 use crate::measure::Outcome;
 use crate::measure::record::TrialLoad;
@@ -33,9 +31,7 @@ use crate::workload::{Operation, Step, Workload};
 /// burst of new operations.
 const STARTS_PER_TURN: u32 = 64;
 /// Events taken per turn.
-const EVENTS_PER_TURN: usize = 256;
-/// Bytes received at once; shared by all connections of a worker.
-const RECEIVE_BUFFER: usize = 64 * 1024;
+pub(super) const EVENTS_PER_TURN: usize = 256;
 /// Longest sleep of the loop, so that an early end is noticed soon.
 const SLEEP_MAX: u64 = 50_000_000;
 
@@ -56,19 +52,26 @@ pub struct Context {
     pub intervals: Sender<Interval>,
 }
 
+impl Context {
+    /// Where this worker's connections come from.
+    pub(super) fn sources(&self) -> Sources {
+        self.config.sources.clone().stripe(self.worker, self.workers, host::kernel::local_port_range())
+    }
+}
+
 /// One worker.
-pub(super) struct Worker<W: Workload> {
-    context: Context,
-    workload: W,
-    epoll: OwnedFd,
-    slots: Vec<Slot<W::User>>,
+pub(super) struct Worker<W: Workload, T: Transport> {
+    pub(super) context: Context,
+    pub(super) workload: W,
+    pub(super) transport: T,
+    pub(super) slots: Vec<Slot<W::User, T::Socket>>,
     /// Free slots, most recently used last.
     free: Vec<u32>,
     /// Established connections without an operation, longest idle first, so that none goes stale.
     idle: VecDeque<u32>,
-    timers: Timers,
-    book: Book,
-    sources: Sources,
+    pub(super) timers: Timers,
+    pub(super) book: Book,
+    pub(super) sources: Sources,
     /// Due times of an open loop, or of opening held connections.
     schedule: Option<Schedule>,
     /// Operations under way.
@@ -81,7 +84,6 @@ pub(super) struct Worker<W: Workload> {
     /// Held connections: which slot is closed next when the load ends, and how many were.
     closing: u32,
     random: Xoshiro256PlusPlus,
-    buffer: Vec<u8>,
     times: Times,
     next_second: u64,
 }
@@ -106,8 +108,8 @@ impl Times {
     }
 }
 
-impl<W: Workload> Worker<W> {
-    pub(super) fn new(context: Context, epoll: OwnedFd, workload: W) -> Self {
+impl<W: Workload, T: Transport> Worker<W, T> {
+    pub(super) fn new(context: Context, transport: T, workload: W) -> Self {
         let config = &context.config;
         let times = Times::new(context.began_ns, config);
         let (worker, workers) = (context.worker, context.workers);
@@ -119,13 +121,13 @@ impl<W: Workload> Worker<W> {
         let slots = config.slots as usize;
         Self {
             workload,
-            epoll,
+            transport,
             slots: std::iter::repeat_with(Slot::default).take(slots).collect(),
             free: (0..config.slots).rev().collect(),
             idle: VecDeque::new(),
             timers: Timers::new(slots),
             book: Book::new(worker, (times.sustain, times.sustain_end)),
-            sources: config.sources.clone().stripe(worker, workers, host::kernel::local_port_range()),
+            sources: context.sources(),
             schedule,
             active: 0,
             closed,
@@ -133,7 +135,6 @@ impl<W: Workload> Worker<W> {
             blocked_at: 0,
             closing: 0,
             random: Xoshiro256PlusPlus::seed_from_u64(config.seed.wrapping_add(u64::from(worker))),
-            buffer: vec![0; RECEIVE_BUFFER],
             next_second: times.began + 1_000_000_000,
             times,
             context,
@@ -143,7 +144,6 @@ impl<W: Workload> Worker<W> {
     /// Runs the trial.
     pub(super) fn run(mut self) -> Totals {
         self.settle_in();
-        let mut events = [MaybeUninit::<epoll::Event>::uninit(); EVENTS_PER_TURN];
         loop {
             let now = monotonic_ns();
             self.turn_pages(now);
@@ -162,15 +162,12 @@ impl<W: Workload> Worker<W> {
             }
             let timeout = self.sleep(now);
             let full = !self.has_slot();
-            // An interrupted wait is an empty one.
-            let Ok((ready, _)) = epoll::wait(&self.epoll, &mut events, Some(&timeout)) else { continue };
-            if full && ready.len() < EVENTS_PER_TURN {
+            let taken_all = self.transport.wait(timeout);
+            if full && taken_all {
                 // Until now every slot waited for the DUT and no answer lay unread.
                 self.blocked_at = monotonic_ns();
             }
-            for event in ready.iter() {
-                self.handle(event.data.u64(), event.flags);
-            }
+            T::handle(&mut self);
         }
         self.finish()
     }
@@ -187,9 +184,12 @@ impl<W: Workload> Worker<W> {
         }
         // The default of 50 µs would make every paced start late by as much.
         let _ = host::process::exact_timers();
+        if let Err(error) = self.transport.settle_in() {
+            self.book.totals.warnings.push(error);
+        }
     }
 
-    fn sleep(&self, now: u64) -> Timespec {
+    fn sleep(&self, now: u64) -> Duration {
         let mut until = self.timers.next().min(self.next_second).min(now + SLEEP_MAX);
         let room = !self.free.is_empty() || !self.idle.is_empty();
         if let Some(due) = self.schedule.as_ref().and_then(Schedule::peek).filter(|_| room) {
@@ -201,8 +201,7 @@ impl<W: Workload> Worker<W> {
         if self.context.config.operation == Operation::Held && now < self.times.load_end {
             until = until.min(if now < self.times.sustain_end { self.times.sustain_end } else { now + 1_000_000 });
         }
-        let wait = until.saturating_sub(now);
-        Timespec { tv_sec: (wait / 1_000_000_000) as i64, tv_nsec: (wait % 1_000_000_000) as i64 }
+        Duration::from_nanos(until.saturating_sub(now))
     }
 
     fn turn_pages(&mut self, now: u64) {
@@ -333,22 +332,9 @@ impl<W: Workload> Worker<W> {
         slot.generation = slot.generation.wrapping_add(1);
         (slot.place, slot.sending, slot.peer_ended, slot.proven) = (Place::Connecting, false, false, false);
         slot.user = W::User::default();
-        match connection::open(&self.epoll, slot.token(number), service, self.sources.next(service)) {
-            Ok(socket) => {
-                slot.socket = Some(socket);
-                self.timers.set(number, now + self.context.config.connect_timeout.as_nanos() as u64);
-                let step = self.workload.start(&mut self.slots[number as usize].user);
-                // On loopback the handshake is complete already, so the request can leave with the
-                // same turn; elsewhere the kernel says "not yet" and an event follows. The clock is
-                // read again: the time in `connect` is the handshake.
-                if step == Step::Send {
-                    self.drive(number, step, monotonic_ns());
-                }
-            }
-            Err(error) => {
-                let outcome = connection::handshake_outcome(error);
-                self.fail(number, outcome, now, || format!("connect to {service}: {error}"));
-            }
+        if let Err(error) = T::connect(self, number, service, now) {
+            let outcome = connection::handshake_outcome(error);
+            self.fail(number, outcome, now, || format!("connect to {service}: {error}"));
         }
     }
 
@@ -441,7 +427,7 @@ impl<W: Workload> Worker<W> {
     }
 
     /// Deadline of a place that began now, or never.
-    fn set_deadline(&mut self, number: u32, now: u64, limit: Option<Duration>) {
+    pub(super) fn set_deadline(&mut self, number: u32, now: u64, limit: Option<Duration>) {
         self.timers.set(number, limit.map_or(NEVER, |limit| now + limit.as_nanos() as u64));
     }
 }

@@ -47,6 +47,11 @@ impl Sources {
         self
     }
 
+    /// First and last port to choose from, if this worker has a stripe of its own.
+    pub(super) fn ports(&self) -> Option<(u16, u16)> {
+        self.ports
+    }
+
     /// The next local address of the same family as `service`, if one is to be bound, and the
     /// ports to choose from.
     pub(super) fn next(&mut self, service: SocketAddr) -> (Option<IpAddr>, Option<(u16, u16)>) {

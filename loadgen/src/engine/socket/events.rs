@@ -1,59 +1,16 @@
 //! What a worker does with events and with what its workload says.
 
-use host::clock::monotonic_ns;
-use rustix::event::epoll::EventFlags;
-
 use super::Worker;
 use crate::engine::connection;
 use crate::engine::slot::Place;
+use crate::engine::transport::Transport;
 use crate::measure::Outcome;
 use crate::scenario::plan::CloseMode;
 use crate::workload::{Noticed, Operation, Step, Workload};
 
-/// Flags after which the socket is read until it says "nothing now".
-const LAST_WORDS: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
-
-impl<W: Workload> Worker<W> {
-    /// An event of a connection.
-    pub(super) fn handle(&mut self, token: u64, flags: EventFlags) {
-        let number = token as u32;
-        let slot = &self.slots[number as usize];
-        if slot.socket.is_none() || slot.generation != (token >> 32) as u32 {
-            // The connection it was about is gone.
-            return;
-        }
-        if slot.place == Place::Connecting {
-            self.connecting(number);
-        } else if slot.sending && flags.contains(EventFlags::OUT) {
-            self.drive(number, Step::Send, monotonic_ns());
-        }
-        let readable = flags.intersects(EventFlags::IN | LAST_WORDS);
-        if readable && !matches!(self.slots[number as usize].place, Place::Free | Place::Connecting) {
-            self.read(number, flags);
-        }
-    }
-
-    fn connecting(&mut self, number: u32) {
-        let now = monotonic_ns();
-        let slot = &self.slots[number as usize];
-        if slot.sending {
-            return self.drive(number, Step::Send, now);
-        }
-        let Some(socket) = &slot.socket else { return };
-        match connection::established(socket) {
-            Ok(true) => {
-                self.established(number, now);
-                let step = self.workload.start(&mut self.slots[number as usize].user);
-                self.drive(number, step, now);
-            }
-            Ok(false) => {}
-            Err(error) => {
-                self.fail(number, connection::handshake_outcome(error), now, || format!("handshake: {error}"));
-            }
-        }
-    }
-
-    fn established(&mut self, number: u32, now: u64) {
+impl<W: Workload, T: Transport> Worker<W, T> {
+    /// The handshake is complete.
+    pub(in crate::engine) fn established(&mut self, number: u32, now: u64) {
         let slot = &mut self.slots[number as usize];
         slot.place = Place::Awaiting;
         let measured = slot.measured && self.book.measures(slot.due);
@@ -62,10 +19,10 @@ impl<W: Workload> Worker<W> {
     }
 
     /// Does what the workload said, until something has to be awaited.
-    pub(super) fn drive(&mut self, number: u32, step: Step, now: u64) {
+    pub(in crate::engine) fn drive(&mut self, number: u32, step: Step, now: u64) {
         match step {
             Step::Need => {}
-            Step::Send => self.send(number, now),
+            Step::Send => T::send(self, number, now),
             Step::Keep => self.keep(number, now),
             Step::Hold => self.hold(number, now),
             Step::Close(mode) => self.close(number, mode, now),
@@ -77,69 +34,29 @@ impl<W: Workload> Worker<W> {
         }
     }
 
-    fn send(&mut self, number: u32, now: u64) {
+    /// The request of an established connection begins to be sent.
+    pub(in crate::engine) fn begin_sending(&mut self, number: u32, now: u64) {
         let slot = &mut self.slots[number as usize];
-        if !slot.sending {
-            (slot.sending, slot.sent) = (true, 0);
-            if slot.place != Place::Connecting && slot.last_byte != 0 {
-                // A later request on the connection: measured from its own sending.
-                slot.from = now;
-            }
-        }
-        let request = self.workload.request(&slot.user);
-        let Some(socket) = &slot.socket else { return };
-        match connection::send_some(socket, &request[slot.sent..]) {
-            Ok(None) => {}
-            Ok(Some(sent)) => {
-                slot.sent += sent;
-                let complete = slot.sent == request.len();
-                if complete {
-                    slot.sending = false;
-                }
-                if slot.place == Place::Connecting {
-                    self.established(number, now);
-                }
-                self.slots[number as usize].place = Place::Awaiting;
-                self.set_deadline(number, now, Some(self.context.config.response_timeout));
-            }
-            Err(error) if slot.place == Place::Connecting => {
-                self.fail(number, connection::handshake_outcome(error), now, || format!("handshake: {error}"));
-            }
-            Err(error) => self.fail(number, connection::later_outcome(error), now, || format!("send: {error}")),
+        (slot.sending, slot.sent) = (true, 0);
+        if slot.place != Place::Connecting && slot.last_byte != 0 {
+            // A later request on the connection: measured from its own sending.
+            slot.from = now;
         }
     }
 
-    fn read(&mut self, number: u32, flags: EventFlags) {
-        loop {
-            let now = monotonic_ns();
-            let slot = &self.slots[number as usize];
-            let Some(socket) = &slot.socket else { return };
-            match connection::receive(socket, &mut self.buffer) {
-                Ok(None) => return,
-                Ok(Some(0)) => return self.peer_ended(number, now),
-                Ok(Some(received)) => {
-                    self.bytes(number, received, now);
-                    // With edge triggering a short read means empty, unless a FIN or RST came along.
-                    if received < self.buffer.len() && !flags.intersects(LAST_WORDS) {
-                        return;
-                    }
-                }
-                Err(error) => return self.broken(number, error, now),
-            }
-        }
-    }
-
-    fn bytes(&mut self, number: u32, received: usize, now: u64) {
+    /// Bytes arrived: those that [`Transport::data`] gives.
+    pub(in crate::engine) fn bytes(&mut self, number: u32, now: u64) {
         match self.slots[number as usize].place {
             Place::Awaiting => {
                 let mut noticed = Noticed::default();
                 let slot = &mut self.slots[number as usize];
-                let step = self.workload.received(&mut slot.user, &self.buffer[..received], &mut noticed);
+                let step = self.workload.received(&mut slot.user, self.transport.data(), &mut noticed);
                 self.book_noticed(number, noticed, now);
                 self.drive(number, step, now);
             }
             Place::Idle => self.drop_idle(number),
             Place::Held | Place::Closing => {
+                let received = self.transport.data().len();
                 let detail = || format!("{received} bytes that nobody asked for");
                 self.fail(number, Outcome::BadResponse, now, detail);
             }
@@ -162,7 +79,8 @@ impl<W: Workload> Worker<W> {
         }
     }
 
-    fn peer_ended(&mut self, number: u32, now: u64) {
+    /// The peer's FIN arrived.
+    pub(in crate::engine) fn peer_ended(&mut self, number: u32, now: u64) {
         let slot = &mut self.slots[number as usize];
         slot.peer_ended = true;
         match slot.place {
@@ -185,7 +103,8 @@ impl<W: Workload> Worker<W> {
         }
     }
 
-    fn broken(&mut self, number: u32, error: rustix::io::Errno, now: u64) {
+    /// The connection broke.
+    pub(in crate::engine) fn broken(&mut self, number: u32, error: rustix::io::Errno, now: u64) {
         let outcome = match self.slots[number as usize].place {
             Place::Idle => return self.drop_idle(number),
             Place::Held => Outcome::HoldLost,
@@ -229,15 +148,11 @@ impl<W: Workload> Worker<W> {
         }
         let slot = &mut self.slots[number as usize];
         let Some(socket) = &slot.socket else { return };
-        if mode == CloseMode::ClientRst {
-            // If the option cannot be set, the close is a FIN; the label then says more than was done.
-            let _ = host::socket::reset_on_close(socket);
-        }
         if slot.peer_ended || mode == CloseMode::ClientRst {
-            self.release(number);
+            self.release_with(number, mode == CloseMode::ClientRst);
             return self.end(number, Outcome::Ok, now);
         }
-        let sent = if mode == CloseMode::ClientFin { connection::send_fin(socket) } else { Ok(()) };
+        let sent = if mode == CloseMode::ClientFin { self.transport.send_fin(socket) } else { Ok(()) };
         slot.place = Place::Closing;
         if let Err(error) = sent {
             let outcome = connection::later_outcome(error);
@@ -253,7 +168,7 @@ impl<W: Workload> Worker<W> {
     }
 
     /// Ends the operation with a failure and gives the connection up.
-    pub(super) fn fail(&mut self, number: u32, outcome: Outcome, now: u64, detail: impl FnOnce() -> String) {
+    pub(in crate::engine) fn fail(&mut self, number: u32, outcome: Outcome, now: u64, detail: impl FnOnce() -> String) {
         if !self.book.knows(outcome) {
             self.book.describe(outcome, detail());
         }
@@ -283,15 +198,20 @@ impl<W: Workload> Worker<W> {
         self.release(number);
     }
 
-    /// Closes the connection and frees the slot.
     fn release(&mut self, number: u32) {
+        self.release_with(number, false);
+    }
+
+    /// Closes the connection, with a RST if `reset`, and frees the slot.
+    fn release_with(&mut self, number: u32, reset: bool) {
         let slot = &mut self.slots[number as usize];
         let established = !matches!(slot.place, Place::Free | Place::Connecting);
         slot.place = Place::Free;
         slot.sending = false;
         slot.wake = 0;
-        // Closing the descriptor also takes it out of epoll.
-        slot.socket = None;
+        if let Some(socket) = slot.socket.take() {
+            self.transport.close(socket, reset);
+        }
         self.timers.set(number, super::NEVER);
         if established {
             self.book.closed();
