@@ -56,6 +56,9 @@ pub struct OverrideArgs {
     /// A reflector that is there already; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     pub reflector: Vec<String>,
+    /// What carries the connections: epoll (the default) or uring (experimental)
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<String>,
     /// Path and query to request instead of the scenario's
     #[arg(long, value_name = "PATH")]
     pub path: Option<String>,
@@ -97,6 +100,9 @@ pub struct QuickArgs {
     /// One request per connection
     #[arg(long)]
     pub no_keepalive: bool,
+    /// What carries the connections: epoll (the default) or uring (experimental)
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<String>,
     /// Where run folders are made
     #[arg(long, value_name = "FOLDER", default_value = "reports")]
     pub reports: PathBuf,

@@ -91,7 +91,7 @@ pub enum Carrier {
     /// Non-blocking sockets and epoll.
     #[default]
     Epoll,
-    /// io_uring, as far as this kernel supports it.
+    /// io_uring, as far as this kernel supports it; experimental.
     Uring(Support),
 }
 

@@ -75,9 +75,10 @@ pub fn parse(
     overrides: &Overrides,
 ) -> Result<Plan, ScenarioError> {
     let document = Document::new(name, text);
-    let (file, set) = overrides::apply(&document, &overrides.set)?;
+    let (mut file, set) = overrides::apply(&document, &overrides.set)?;
     let mut origin = Origin::new(document);
     set.into_iter().for_each(|key| origin.give(key, "--set"));
+    give_engine(&mut file, &mut origin, overrides.engine.as_deref());
     resolve_plan(&file, origin, resolve, overrides)
 }
 
@@ -106,6 +107,14 @@ pub fn schema() -> serde_json::Value {
     }
     schema["$defs"]["Dut"] = dut;
     schema
+}
+
+/// `--engine` on top of what the file says.
+fn give_engine(file: &mut ScenarioFile, origin: &mut Origin, engine: Option<&str>) {
+    if let Some(engine) = engine {
+        file.load.engine = Some(engine.to_owned());
+        origin.give("load.engine", "--engine");
+    }
 }
 
 fn read_file(path: &Path) -> io::Result<String> {

@@ -4,6 +4,7 @@
 //! about a single trial ([`crate::verdict`] does) and nothing about the next load
 //! ([`crate::search`] does).
 
+mod carrier;
 pub mod limits;
 pub mod probe;
 mod watch;
@@ -24,7 +25,7 @@ use crate::engine::{Carrier, WorkloadConfig};
 use crate::interrupt::Interrupt;
 use crate::measure::record::{Purpose, TrialLoad};
 use crate::measure::{Sample, TrialRecord};
-use crate::report::{Live, ReportError, RunFolder};
+use crate::report::{self, Live, ReportError, RunFolder};
 use crate::scenario::plan::{BodyCheck, Profile, SearchPlan, Unit, WorkloadKind};
 use crate::scenario::{self, Plan};
 use crate::search::{self, Ask, Found, Tell};
@@ -100,6 +101,11 @@ pub fn run(plan: &Plan, options: &Options, interrupt: &Interrupt) -> Result<Fini
     let mut environment = serde_json::to_value(testbed::environment()).unwrap_or_default();
     environment["command"] = std::env::args().collect::<Vec<_>>().into();
     limits::most(plan, &[0], None).map_err(RunError::Infeasible)?;
+    let chosen = carrier::choose(plan);
+    environment["engine"] = chosen.facts;
+    if let Some(warning) = &chosen.warning {
+        report::complain(&format!("warning: {warning}"));
+    }
     let folder = RunFolder::create(&options.reports, plan, &scenario::plan_text(plan), &environment)?;
     let path = folder.path().to_owned();
     // Roles run in the folder of their logs or elsewhere; their paths have to stay valid.
@@ -109,7 +115,8 @@ pub fn run(plan: &Plan, options: &Options, interrupt: &Interrupt) -> Result<Fini
         plan,
         body: None,
         sources: limits::sources(plan).map_err(RunError::Infeasible)?,
-        carrier: Carrier::default(),
+        carrier: chosen.carrier,
+        warnings: chosen.warning.into_iter().collect(),
         testbed,
         folder,
         live: Live::new(options.quiet),
@@ -132,6 +139,8 @@ struct Run<'a> {
     body: Option<ExpectedBody>,
     sources: Sources,
     carrier: Carrier,
+    /// What was not as the plan asks, found before the first trial.
+    warnings: Vec<String>,
     testbed: Testbed,
     folder: RunFolder,
     live: Live,
@@ -379,7 +388,8 @@ impl Run<'_> {
 
     /// Stops the testbed and writes the answer, also after an error.
     fn finish(mut self, outcome: Result<Findings, RunError>, path: &Path) -> Result<Finished, RunError> {
-        let mut warnings = self.testbed.warnings();
+        let mut warnings = std::mem::take(&mut self.warnings);
+        warnings.extend(self.testbed.warnings());
         let stopped = self.testbed.stop();
         warnings
             .extend(stopped.unclean.iter().map(|(role, how)| format!("{} did not stop as asked: {how}", role.name())));

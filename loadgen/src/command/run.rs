@@ -31,6 +31,7 @@ pub(super) fn quick(arguments: &QuickArgs) -> Result<Exit, Failure> {
         connections: arguments.connections,
         duration: arguments.duration.0,
         rate: arguments.rate,
+        engine: arguments.engine.clone(),
         set,
     };
     let plan = scenario::quick(&options).map_err(Failure::usage)?;
@@ -40,6 +41,7 @@ pub(super) fn quick(arguments: &QuickArgs) -> Result<Exit, Failure> {
 pub(super) fn overrides(arguments: &OverrideArgs) -> Overrides {
     Overrides {
         dut: arguments.dut.clone(),
+        engine: arguments.engine.clone(),
         reflectors: arguments.reflector.clone(),
         path: arguments.path.clone(),
         set: arguments.set.clone(),

@@ -39,13 +39,18 @@ impl Uring {
     /// [`Unavailable`] with the reason.
     pub(super) fn new(context: &Context, support: &Support) -> Result<Self, Unavailable> {
         let config = &context.config;
-        let direct = support.direct.is_ok() && !sends_fin(config);
-        let support = if direct { support.clone() } else { Support::normal() };
         let ports = context.sources().ports();
-        Ok(Self { ring: Ring::new(config.slots, ports, &support)?, direct, broken: None })
+        let ring = |direct| {
+            let support = if direct { support.clone() } else { Support::normal() };
+            Ok(Self { ring: Ring::new(config.slots, ports, &support)?, direct, broken: None })
+        };
+        let direct = support.direct.is_ok() && !sends_fin(config);
+        // A table of direct descriptors is bounded by RLIMIT_NOFILE, too; without one nothing is booked
+        // otherwise.
+        ring(direct).or_else(|reason| if direct { ring(false) } else { Err(reason) })
     }
 
-    /// A number that the kernel gives back is that of a slot, and of its present connection.
+    /// An event of a slot, and of its present connection: the ring tells nothing of closed ones.
     fn handle_one<W: Workload>(worker: &mut Worker<W, Self>, event: Event) {
         let now = monotonic_ns();
         match event {

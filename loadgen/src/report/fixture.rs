@@ -229,6 +229,7 @@ fn plan() -> Plan {
 
 fn load() -> LoadPlan {
     LoadPlan {
+        engine: Engine::Epoll,
         unit: Unit::ConnectionsPerSecond,
         rate: None,
         count: None,

@@ -269,6 +269,7 @@ pub(super) fn method(plan: &Plan) -> Grid {
                 count(load.slots.get().into())
             ),
         ),
+        ("engine asked for", plan.load.engine.name().to_owned()),
         ("search", search(plan)),
         ("DUT", format!("{} ({})", plan.testbed.dut.name, dut_kind(&plan.testbed.dut.kind))),
         (

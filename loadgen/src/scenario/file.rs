@@ -104,6 +104,9 @@ pub(super) struct WorkloadFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LoadFile {
+    /// What carries the connections: epoll if left out; uring is experimental.
+    #[schemars(extend("enum" = ["epoll", "uring"]))]
+    pub(super) engine: Option<String>,
     /// What is counted.
     #[schemars(extend("enum" = ["connections/s", "connections", "transactions/s", "transactions"]))]
     pub(super) unit: Option<String>,

@@ -7,7 +7,7 @@ use wire::units::{Rate, Span};
 
 use super::error::{Origin, ScenarioError};
 use super::file::LoadFile;
-use super::plan::{Arrivals, LoadPlan, Pattern, Phases, Unit};
+use super::plan::{Arrivals, Engine, LoadPlan, Pattern, Phases, Unit};
 use super::profile::{CONNECT_TIMEOUT, DRAIN, Defaults, MAX_LAG, OPEN_RATE, RESPONSE_TIMEOUT, SLOTS, SLOTS_HELD};
 
 /// The unit comes first: what other sections may say depends on it.
@@ -40,6 +40,7 @@ pub(super) fn resolve(
     let slots = if unit == Unit::Connections { SLOTS_HELD } else { SLOTS };
     let open_rate = file.open_rate.or_else(|| Rate::per_second(OPEN_RATE).ok());
     Ok(LoadPlan {
+        engine: reader.engine()?,
         unit,
         rate: file.rate,
         count: reader.positive("count", file.count)?,
@@ -99,6 +100,12 @@ impl Reader<'_> {
             return self.refuse("phases.sustain", message);
         }
         Ok(phases)
+    }
+
+    fn engine(&self) -> Result<Engine, ScenarioError> {
+        let built = [Engine::Epoll, Engine::Uring].map(|engine| (engine.name(), engine));
+        let word = self.file.engine.as_deref().unwrap_or(Engine::default().name());
+        self.origin.choose("load.engine", word, &built, &["packet"])
     }
 
     fn arrivals(&self) -> Result<Arrivals, ScenarioError> {

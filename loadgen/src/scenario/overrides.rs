@@ -16,6 +16,8 @@ pub struct Overrides {
     pub dut: Option<String>,
     /// `--set`: each `dotted.key=value`.
     pub set: Vec<String>,
+    /// `--engine`: what carries the connections.
+    pub engine: Option<String>,
     /// `--path`: what HTTP clients ask for.
     pub path: Option<String>,
     /// `--reflector`: addresses of reflectors that are there already.

@@ -219,6 +219,8 @@ pub enum CloseMode {
 /// How much load, and when.
 #[derive(Clone, Debug, Serialize)]
 pub struct LoadPlan {
+    /// What carries the connections.
+    pub engine: Engine,
     /// What is counted.
     pub unit: Unit,
     /// Operations per second (units with `/s`) for method `fixed` and the foot of a stair.
@@ -245,6 +247,27 @@ pub struct LoadPlan {
     pub open_rate: Rate,
     /// Pause between two transactions on a held connection (unit `connections`).
     pub hold_interval: Duration,
+}
+
+/// What carries the connections of the generator.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// Non-blocking sockets and epoll.
+    #[default]
+    Epoll,
+    /// io_uring; experimental.
+    Uring,
+}
+
+impl Engine {
+    /// The word in scenarios and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Epoll => "epoll",
+            Self::Uring => "uring",
+        }
+    }
 }
 
 /// What a load is counted in.

@@ -14,7 +14,7 @@ use wire::units::{Rate, Span};
 use super::error::{Origin, ScenarioError};
 use super::file::ScenarioFile;
 use super::plan::Plan;
-use super::{Overrides, overrides, resolve_plan};
+use super::{Overrides, give_engine, overrides, resolve_plan};
 
 /// What `loadgen quick` was asked to do.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct QuickOptions {
     pub duration: Duration,
     /// Requests per second (`-R`); a closed loop if `None`.
     pub rate: Option<Rate>,
+    /// What carries the connections; epoll if `None`.
+    pub engine: Option<String>,
     /// `--set` on top of it.
     pub set: Vec<String>,
 }
@@ -44,12 +46,13 @@ pub fn quick(options: &QuickOptions) -> Result<Plan, ScenarioError> {
         });
     }
     let document = Document::new("quick", text(options));
-    let (file, set): (ScenarioFile, _) = overrides::apply(&document, &options.set)?;
+    let (mut file, set): (ScenarioFile, _) = overrides::apply(&document, &options.set)?;
     let mut origin = Origin::new(document);
     // The user wrote no file: an error must point at an option instead of a line.
     let given = [("load", "quick"), ("load.count", "-c"), ("load.rate", "-R"), ("load.phases.sustain", "-d")];
     given.into_iter().for_each(|(key, option)| origin.give(key, option));
     set.into_iter().for_each(|key| origin.give(key, "--set"));
+    give_engine(&mut file, &mut origin, options.engine.as_deref());
     let overrides = Overrides { dut: Some(options.url.clone()), ..Overrides::default() };
     let nothing = |_: &std::path::Path| Err(io::Error::other("a quick run takes an address, not a DUT file"));
     let mut plan = resolve_plan(&file, origin, &nothing, &overrides).map_err(name_url)?;

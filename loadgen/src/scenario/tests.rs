@@ -103,6 +103,17 @@ fn every_shipped_scenario_and_dut_file_is_sound() {
 }
 
 #[test]
+fn the_engine_is_epoll_unless_somebody_asks_for_another() {
+    assert_eq!(plan(BASE).load.engine, Engine::Epoll);
+    let asked = BASE.replace("[load]\n", "[load]\nengine = \"uring\"\n");
+    assert_eq!(plan(&asked).load.engine, Engine::Uring);
+    let overrides = Overrides { engine: Some("epoll".to_owned()), ..Overrides::default() };
+    assert_eq!(with(&asked, &overrides).unwrap().load.engine, Engine::Epoll);
+    let words = summary(&plan(&asked));
+    assert!(words.contains("; engine uring (experimental)"), "{words}");
+}
+
+#[test]
 fn a_profile_fills_what_the_file_leaves_out() {
     let with_profile = |profile: &str| plan(&format!("[scenario]\nprofile = \"{profile}\"\n{BASE}"));
     let rfc = with_profile("rfc");
@@ -434,6 +445,7 @@ fn a_quick_run_is_a_closed_loop_or_an_open_one_with_a_rate() {
         connections: 64,
         duration: Duration::from_secs(10),
         rate: None,
+        engine: None,
         set: Vec::new(),
     };
     let closed = quick(&options).unwrap();
@@ -450,6 +462,10 @@ fn a_quick_run_is_a_closed_loop_or_an_open_one_with_a_rate() {
         error(&QuickOptions { connections: 0, ..options.clone() }),
         "-c \"0\": no connection carries no request; expected 1 or more"
     );
+    let engine = |engine: &str| QuickOptions { engine: Some(engine.to_owned()), ..options.clone() };
+    assert_eq!(quick(&engine("uring")).unwrap().load.engine, Engine::Uring);
+    let message = error(&engine("urinq"));
+    assert!(message.starts_with("--engine: load.engine: ") && message.contains("did you mean \"uring\"?"), "{message}");
     let short = QuickOptions { duration: Duration::from_millis(5), ..options };
     assert_eq!(error(&short), "-d: load.phases.sustain: 5ms is too short to measure anything; expected at least 1s");
 }

@@ -15,8 +15,8 @@ use super::file::{
 };
 use super::label::final_sustain;
 use super::plan::{
-    Arrivals, CloseMode, Dut, DutKind, Expectation, LoadPlan, Network, Pattern, Plan, Profile, SearchPlan, StartLoad,
-    Unit, Workload, WorkloadKind,
+    Arrivals, CloseMode, Dut, DutKind, Engine, Expectation, LoadPlan, Network, Pattern, Plan, Profile, SearchPlan,
+    StartLoad, Unit, Workload, WorkloadKind,
 };
 use super::words::{ExpectText, PatternFile, StartFile};
 
@@ -108,8 +108,9 @@ fn load_words(load: &LoadPlan) -> String {
         _ => String::new(),
     };
     let phases = &load.phases;
+    let engine = if load.engine == Engine::Epoll { "" } else { "; engine uring (experimental)" };
     format!(
-        "{amount}{}; init {}, ramp-up {}, sustain {}, ramp-down {}, drain {}",
+        "{amount}{}; init {}, ramp-up {}, sustain {}, ramp-down {}, drain {}{engine}",
         load.unit.name(),
         Span(phases.init),
         Span(phases.ramp_up),
@@ -189,6 +190,7 @@ fn load(load: &LoadPlan) -> LoadFile {
         rate: load.rate,
         count: load.count.map(std::num::NonZeroU32::get),
         arrivals: Some(arrivals.to_owned()),
+        engine: Some(load.engine.name().to_owned()),
         pattern: Some(pattern(load.pattern)),
         phases: Some(PhasesFile {
             init: span(load.phases.init),
