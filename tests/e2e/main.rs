@@ -25,6 +25,7 @@ mod bad_host;
 mod bad_input;
 mod differential;
 mod duts;
+mod engines;
 mod harness;
 mod kill;
 mod layout;

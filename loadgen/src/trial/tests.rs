@@ -83,7 +83,8 @@ fn config(carrier: &Carrier, service: SocketAddr, load: TrialLoad, operation: Op
         max_lag: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(3),
         response_timeout: Duration::from_secs(5),
-        drain: milliseconds(1_000),
+        // Ends with the last operation; the bound is for machines that are busy with other things.
+        drain: milliseconds(8_000),
         open_rate: 200.0,
         hold_interval: milliseconds(500),
     }
@@ -115,6 +116,7 @@ impl Observer for Quiet {
 }
 
 fn run_trial(config: Config) -> TrialRecord {
+    println!("over {:?}", config.carrier);
     run(Trial { number: 1, purpose: Purpose::Fixed, engine: config, slots_cut: None }, &mut Quiet).unwrap()
 }
 
@@ -151,7 +153,8 @@ fn transactions_share_connections() {
     for carrier in carriers() {
         let record = run_trial(config(&carrier, server(good), TrialLoad::Rate(500.0), Operation::Transaction));
         assert_eq!((record.due, of(&record, Outcome::Ok)), (500, 500), "{:?}", record.first_failures);
-        assert!(record.opened_all < 64, "{} connections for 575 transactions", record.opened_all);
+        // As many as there are slots at most; 575 if they were not shared.
+        assert!(record.opened_all <= 64, "{} connections for 575 transactions", record.opened_all);
     }
 }
 
@@ -308,5 +311,121 @@ fn an_early_end_is_soon_and_named() {
         let record = run(trial, &mut Impatient).unwrap();
         assert_eq!(record.ended_early, Some(EndedEarly::Interrupted));
         assert!(monotonic_ns() - began < 30_000_000_000, "it waited for the end of sustain");
+    }
+}
+
+#[test]
+fn connections_that_carry_nothing_are_counted_too() {
+    let quiet = TcpListener::bind("127.0.0.1:0").unwrap();
+    let service = quiet.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in quiet.incoming() {
+            // Waits for the client's end and answers it with its own.
+            thread::spawn(move || stream.unwrap().read(&mut [0]));
+        }
+    });
+    for carrier in carriers() {
+        for close in [CloseMode::ClientFin, CloseMode::ClientRst] {
+            let mut config = config(&carrier, service, TrialLoad::Rate(100.0), Operation::Connection);
+            config.workload = WorkloadConfig::Tcp(close);
+            let record = run_trial(config);
+            assert_eq!((record.due, of(&record, Outcome::Ok)), (100, 100), "{close:?} {:?}", record.first_failures);
+            assert_eq!(record.opened_all, 115);
+        }
+    }
+}
+
+#[test]
+fn a_connection_carries_as_many_requests_as_asked() {
+    for carrier in carriers() {
+        for close in [CloseMode::ClientFin, CloseMode::ServerFin, CloseMode::ClientRst] {
+            let mut config = config(&carrier, server(good), TrialLoad::Rate(100.0), Operation::Connection);
+            if let WorkloadConfig::Http(http) = &mut config.workload {
+                (http.close, http.requests_per_connection) = (close, NonZeroU32::new(5));
+            }
+            let record = run_trial(config);
+            assert_eq!((record.due, of(&record, Outcome::Ok)), (100, 100), "{close:?} {:?}", record.first_failures);
+            assert_eq!((record.opened_all, record.transactions_all), (115, 575));
+        }
+    }
+}
+
+#[test]
+fn a_body_that_comes_in_many_pieces_is_put_together() {
+    const LENGTH: u64 = 1_000_000;
+    let large = |stream: &mut TcpStream, nonce: u32| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n");
+        let mut sent = stream.write_all(head.as_bytes());
+        let mut at = 0;
+        while sent.is_ok() && at < LENGTH {
+            let piece = wire::body::window(nonce, at, (LENGTH - at).min(10_000) as usize);
+            sent = stream.write_all(piece);
+            at += piece.len() as u64;
+        }
+        sent.is_ok()
+    };
+    for carrier in carriers() {
+        let mut config = config(&carrier, server(large), TrialLoad::Rate(40.0), Operation::Connection);
+        if let WorkloadConfig::Http(http) = &mut config.workload {
+            http.body = ExpectedBody::Table(LENGTH);
+        }
+        let record = run_trial(config);
+        assert_eq!((record.due, of(&record, Outcome::Ok)), (40, 40), "{:?}", record.first_failures);
+        // Of 46 in all, those before and after sustain count as far as their bytes came in it.
+        assert!(record.body_bytes_in_sustain >= 39 * LENGTH, "{}", record.body_bytes_in_sustain);
+    }
+}
+
+#[test]
+fn a_silent_server_times_out_and_an_endless_wait_is_cut_off() {
+    let silent = |stream: &mut TcpStream, _| {
+        let _ = stream.read(&mut [0; 16]);
+        false
+    };
+    for carrier in carriers() {
+        let mut config = config(&carrier, server(silent), TrialLoad::Rate(50.0), Operation::Connection);
+        config.response_timeout = Duration::from_millis(200);
+        let record = run_trial(config.clone());
+        assert_eq!(of(&record, Outcome::ResponseTimeout), 50, "{:?}", record.outcomes);
+        let shortest = record.latencies.of(Latency::Service).min();
+        assert!(shortest >= 199_000_000, "{shortest} ns with a limit of 200 ms");
+
+        (config.response_timeout, config.drain) = (Duration::from_secs(60), Duration::from_millis(100));
+        let record = run_trial(config);
+        assert_eq!(of(&record, Outcome::Unfinished), 50, "{:?}", record.outcomes);
+    }
+}
+
+#[test]
+fn a_handshake_that_nobody_answers_times_out() {
+    // A listener whose queue is full drops the SYNs of others.
+    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    listener.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+    listener.listen(0).unwrap();
+    let service = listener.local_addr().unwrap().as_socket().unwrap();
+    let patience = Duration::from_millis(300);
+    let waiting: Vec<_> = (0..8).map_while(|_| TcpStream::connect_timeout(&service, patience).ok()).collect();
+    assert!(waiting.len() < 8, "the queue is never full");
+    for carrier in carriers() {
+        let mut config = config(&carrier, service, TrialLoad::Rate(50.0), Operation::Connection);
+        config.connect_timeout = Duration::from_millis(200);
+        let record = run_trial(config);
+        assert_eq!(of(&record, Outcome::ConnectTimeout), 50, "{:?}", record.outcomes);
+        assert_eq!(record.opened_all, 0);
+    }
+}
+
+#[test]
+fn several_workers_share_addresses_but_no_ports() {
+    for carrier in carriers() {
+        for close in [CloseMode::ClientFin, CloseMode::ServerFin] {
+            let mut config = config(&carrier, server(good), TrialLoad::Rate(200.0), Operation::Connection);
+            config.cores = vec![config.cores[0]; 2];
+            if let WorkloadConfig::Http(http) = &mut config.workload {
+                http.close = close;
+            }
+            let record = run_trial(config);
+            assert_eq!((record.due, of(&record, Outcome::Ok)), (200, 200), "{close:?} {:?}", record.first_failures);
+        }
     }
 }
