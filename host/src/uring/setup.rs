@@ -37,7 +37,14 @@ const DIRECT: [(u8, &str); 4] = [
 
 /// Why there is no ring to be had.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Unavailable(pub(super) String);
+pub struct Unavailable(String);
+
+impl Unavailable {
+    /// With a reason for a person.
+    pub fn because(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
 
 impl std::fmt::Display for Unavailable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

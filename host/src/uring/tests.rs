@@ -91,6 +91,29 @@ fn a_connection_is_made_used_and_closed() {
 }
 
 #[test]
+fn an_ipv6_connection_is_made_from_its_address() {
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        println!("SKIPPED: this host has no IPv6 loopback");
+        return;
+    };
+    for direct in kinds() {
+        let mut ring = Ring::new(1, Some((41_000, 41_999)), &support().unwrap()).unwrap();
+        ring.enable().unwrap();
+        let to = listener.local_addr().unwrap();
+        let handle = ring.open(0, &Route { to, from: Some(to.ip()), direct }, b"six").unwrap();
+        while event(&mut ring) != Event::Sent(0, Ok(())) {}
+        let (mut peer, from) = listener.accept().unwrap();
+        // IP_LOCAL_PORT_RANGE needs Linux 6.3; before, the range is the kernel's.
+        assert!((41_000..=41_999).contains(&from.port()), "direct {direct}: {from}");
+        let mut text = [0; 3];
+        peer.read_exact(&mut text).unwrap();
+        assert_eq!(&text, b"six");
+        ring.close(handle, false);
+        settle(&mut ring);
+    }
+}
+
+#[test]
 fn our_fin_leaves_the_other_direction_open() {
     let Some(mut ring) = ring(1) else { return };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -8,6 +8,8 @@ mod programs;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use host::uring::{Support, Unavailable};
+
 use super::environment::{Environment, environment};
 use super::ports::{PortDemand, PortSysctls, dut_side_warning, plan_ports, port_budget};
 use super::{Placement, cgroup, dut};
@@ -48,6 +50,7 @@ pub fn doctor(plan: Option<&Plan>, files: &[DutFile]) -> Vec<Finding> {
         hard_descriptor_limit: host::kernel::raise_descriptor_limit(),
         quota_folder: cgroup::writable_parent(),
         programs: programs::look(files),
+        ring: host::uring::probe(),
     };
     let mut findings = judge(&facts, files);
     if let Some(plan) = plan {
@@ -65,6 +68,8 @@ struct Facts {
     quota_folder: Result<String, String>,
     /// Installed programs by name.
     programs: BTreeMap<String, programs::Program>,
+    /// What io_uring can do.
+    ring: Result<Support, Unavailable>,
 }
 
 fn good(subject: &'static str, found: String) -> Finding {
@@ -89,6 +94,7 @@ fn judge(facts: &Facts, files: &[DutFile]) -> Vec<Finding> {
         memory(environment.memory_available_bytes),
         governor(environment.governor.as_deref()),
         quota(&facts.quota_folder),
+        ring(&facts.ring),
     ];
     findings.extend(programs::judge(&facts.programs, files));
     if let Some(clock) = &environment.clock_source
@@ -196,6 +202,14 @@ fn quota(folder: &Result<String, String>) -> Finding {
     }
 }
 
+fn ring(ring: &Result<Support, Unavailable>) -> Finding {
+    match ring.as_ref().map(|support| &support.direct) {
+        Ok(Ok(())) => good("io_uring", "can be used, with direct descriptors".to_owned()),
+        Ok(Err(reason)) => good("io_uring", format!("can be used, with normal descriptors only: {reason}")),
+        Err(reason) => advice("io_uring", reason.to_string(), "--engine uring would run over epoll, the default"),
+    }
+}
+
 fn judge_plan(plan: &Plan, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     match plan_ports(plan, facts.ports) {
@@ -266,6 +280,7 @@ mod tests {
             hard_descriptor_limit: 1 << 20,
             quota_folder: Ok("/sys/fs/cgroup".to_owned()),
             programs: BTreeMap::from([("haproxy".to_owned(), programs::Program::default())]),
+            ring: Ok(Support { direct: Ok(()) }),
         }
     }
 
@@ -286,10 +301,11 @@ mod tests {
         facts.environment.governor = Some("powersave".to_owned());
         facts.ports.tw_reuse = 0;
         facts.quota_folder = Err("not mounted".to_owned());
+        facts.ring = Err(Unavailable::because("blocked"));
         let findings = judge(&facts, &[]);
         let level = |subject| findings.iter().find(|finding| finding.subject == subject).unwrap().level;
         assert_eq!(level("descriptors"), Level::Problem);
-        for subject in ["cores", "governor", "ports", "cpu quota"] {
+        for subject in ["cores", "governor", "ports", "cpu quota", "io_uring"] {
             assert_eq!(level(subject), Level::Advice, "{subject}");
         }
         assert!(findings.iter().all(|finding| finding.advice.is_empty() == (finding.level == Level::Good)));
