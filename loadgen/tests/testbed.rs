@@ -109,6 +109,7 @@ fn plan(kind: DutKind) -> Plan {
         },
         workload: Workload { kind: WorkloadKind::Tcp, requests_per_connection: None, close: CloseMode::ClientFin },
         load: LoadPlan {
+            engine: Engine::Epoll,
             unit: Unit::ConnectionsPerSecond,
             rate: None,
             count: None,

@@ -104,7 +104,7 @@ impl Reader<'_> {
 
     fn engine(&self) -> Result<Engine, ScenarioError> {
         let built = [Engine::Epoll, Engine::Uring].map(|engine| (engine.name(), engine));
-        let word = self.file.engine.as_deref().unwrap_or(Engine::default().name());
+        let Some(word) = self.file.engine.as_deref() else { return Ok(Engine::default()) };
         self.origin.choose("load.engine", word, &built, &["packet"])
     }
 
