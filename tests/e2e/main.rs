@@ -5,6 +5,7 @@
 //! - [`bad_input`]: what users get wrong in files and on the command line.
 //! - [`differential`]: the same bytes to the reference LB, haproxy and nginx.
 //! - [`duts`]: every shipped DUT file carries the smoke scenario.
+//! - [`engines`]: the same truth from each engine, and a loud replacement for one that is blocked.
 //! - [`harness`]: scenarios as text, runs of the real program, what they wrote.
 //! - [`kill`]: a role is killed in the middle of a run.
 //! - [`layout`]: the invariants of the code base.

@@ -5,6 +5,10 @@
 //! SEND, RECV, CLOSE without a system call of their own), the others on normal ones, because a FIN over
 //! io_uring takes a kernel thread. What happened is read from completions of CONNECT, SEND and RECV, so
 //! that the same outcomes and times are booked as over epoll.
+//!
+//! A request leaves with the next turn's system call and its answer is seen after one: times include that
+//! wait, so they are never shorter than the truth. A worker whose ring breaks fails its operations as
+//! `local_error`, never as the DUT's.
 
 use std::net::SocketAddr;
 use std::thread;
