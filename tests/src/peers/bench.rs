@@ -234,6 +234,9 @@ impl Bench {
         let folder = self.folder.path();
         let mut program = tool.start(load, self.settings.generator_core, folder)?;
         let mut measured = measure(&mut program, server, referee, load.window)?;
+        if let Amount::Rate(offered, _) = load.amount {
+            measured.offered = offered;
+        }
         tool.finish(program, folder, &mut measured)?;
         Ok(measured)
     }
@@ -298,7 +301,7 @@ impl Bench {
         let rounds = self.maximum(mode);
         let rates = rounds.contenders.iter().filter_map(|contender| rounds.rate(contender));
         let slowest = rates.fold(f64::INFINITY, f64::min);
-        let unknown = || Trouble::NotAvailable(format!("no maximum of {} was measured", mode.name()));
+        let unknown = || Trouble::Lost(format!("no maximum of {} was measured", mode.name()));
         Some(slowest).filter(|rate| rate.is_finite()).ok_or_else(unknown)
     }
 
@@ -312,7 +315,7 @@ impl Bench {
         let rounds = self.interleave("nginx-max", &contenders, MAXIMUM_ROUNDS.min(self.settings.rounds));
         let rate = contenders.iter().filter_map(|contender| rounds.rate(contender)).fold(0.0, f64::max);
         if rate == 0.0 {
-            return Err(Trouble::NotAvailable("no maximum of nginx was measured".to_owned()));
+            return Err(Trouble::Lost("no maximum of nginx was measured".to_owned()));
         }
         self.notes.push(format!("nginx-max: {rate:.0}/s on kept connections"));
         self.web_maximum = Some(rate);
@@ -321,7 +324,7 @@ impl Bench {
 }
 
 fn absent() -> Trouble {
-    Trouble::NotAvailable("a server that was started is gone".to_owned())
+    Trouble::Lost("a server that was started is gone".to_owned())
 }
 
 /// That our generator knows the engine.

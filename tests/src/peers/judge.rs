@@ -1,7 +1,7 @@
 //! What the rounds of a row say: medians, ratio with interval, side conditions, verdict. Pure.
 
-use super::plan::{Bar, Demand, Figure, Spec};
-use super::statistics::{Estimate, estimate, median};
+use super::plan::{Bar, Demand, Spec};
+use super::statistics::{COVERAGE, Estimate, estimate, median};
 use super::window::Measured;
 
 /// How far our rate may lie below the peer's. Where generators and not nginx are the limit, the cheaper
@@ -11,6 +11,9 @@ pub(crate) const RATE_TOLERANCE: f64 = 0.03;
 const MACHINE_MAX: f64 = 1.03;
 /// What the interval of a load balancer's ratio has to stay above.
 const INTERVAL_MIN: f64 = 0.95;
+
+/// How much of the offered rate has to arrive.
+const CARRIED_MIN: f64 = 0.99;
 
 /// What became of a row.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -59,6 +62,8 @@ pub(crate) struct Side {
     pub(crate) server_busy: f64,
     /// The same of the generator.
     pub(crate) generator_busy: f64,
+    /// Achieved share of the offered rate; 1 in a closed loop.
+    pub(crate) carried: f64,
     /// TCP segments per transaction.
     pub(crate) segments: f64,
     /// Failed transactions of all rounds together.
@@ -94,7 +99,7 @@ pub(crate) fn judge(spec: &Spec, ours: &[Option<Measured>], peer: &[Option<Measu
         machine_ratio: median(&ratios(&|measured| measured.machine_us)),
         verdict: Verdict::Information,
     };
-    line.verdict = verdict(&line, trouble);
+    line.verdict = verdict(&line, ours.len(), trouble);
     line
 }
 
@@ -105,13 +110,15 @@ fn side(all: &[Measured]) -> Option<Side> {
         machine_us: of(|measured| measured.machine_us)?,
         server_busy: of(|measured| measured.server_us * measured.rate / 1e6)?,
         generator_busy: of(|measured| measured.generator_us * measured.rate / 1e6)?,
+        carried: of(|it| if it.offered > 0.0 { it.rate / it.offered } else { 1.0 })?,
         segments: of(|measured| measured.segments)?,
         failed: all.iter().map(|measured| measured.failed).sum(),
         steal_max: all.iter().map(|measured| measured.steal).fold(0.0, f64::max),
     })
 }
 
-fn verdict(line: &Line, trouble: Option<&str>) -> Verdict {
+/// Whether a row that was to have so many rounds reaches its bar.
+fn verdict(line: &Line, asked: usize, trouble: Option<&str>) -> Verdict {
     let (Some(ours), Some(ratio)) = (line.ours, line.ratio) else {
         return Verdict::Absent(trouble.unwrap_or("no round was measured").to_owned());
     };
@@ -122,8 +129,10 @@ fn verdict(line: &Line, trouble: Option<&str>) -> Verdict {
         Bar::Information => return Verdict::Information,
         Bar::RatioMin(least) => check(ratio.median >= least, format!("ratio {:.3} < {least}", ratio.median)),
         Bar::RatioMax(most) => check(ratio.median <= most, format!("ratio {:.3} > {most}", ratio.median)),
-        Bar::OursMax(most) => check(ours <= most, format!("{ours:.0} > {most}")),
+        // Memory that shrinks with connections was not measured.
+        Bar::OursMax(most) => check(0.0 < ours && ours <= most, format!("{ours:.0}, not in 0 to {most}")),
     };
+    check(line.rounds == asked, format!("only {} of {asked} rounds: {}", line.rounds, trouble.unwrap_or("unknown")));
     for demand in &line.spec.demands {
         match demand {
             Demand::SameRate => {
@@ -135,13 +144,17 @@ fn verdict(line: &Line, trouble: Option<&str>) -> Verdict {
                 check(found <= MACHINE_MAX, format!("machine busy {found:.3} × the peer's > {MACHINE_MAX}"));
             }
             Demand::IntervalAbove95 => {
+                let known = ratio.coverage >= COVERAGE;
+                check(known, format!("{} rounds are too few for an interval", line.rounds));
                 check(ratio.low > INTERVAL_MIN, format!("interval from {:.3}, not above {INTERVAL_MIN}", ratio.low));
             }
         }
     }
-    if line.spec.figure != Figure::Memory {
-        let failed = line.sides[0].map_or(0, |side| side.failed);
-        check(failed == 0, format!("{failed} transactions failed"));
+    for (side, whose) in line.sides.iter().zip(["ours", "the peer's"]) {
+        let Some(side) = side else { continue };
+        check(side.failed == 0, format!("{} transactions failed ({whose})", side.failed));
+        // Else the row would be about the tester's own queue.
+        check(side.carried >= CARRIED_MIN, format!("{:.3} of the offered rate was carried ({whose})", side.carried));
     }
     if missed.is_empty() { Verdict::Met } else { Verdict::Missed(missed) }
 }
@@ -193,7 +206,32 @@ mod tests {
         ours[0].as_mut().unwrap().failed = 2;
         let line = judge(&spec("lb-close-50-haproxy"), &ours, &vec![measured(10.0, 1.0, 1.0); 12], None);
         let Verdict::Missed(reasons) = line.verdict else { panic!("{line:?}") };
-        assert_eq!(reasons, ["interval from 0.833, not above 0.95", "2 transactions failed"]);
+        assert_eq!(reasons, ["interval from 0.833, not above 0.95", "2 transactions failed (ours)"]);
+    }
+
+    #[test]
+    fn missing_rounds_lost_load_and_failures_of_the_peer_miss() {
+        let row = spec("lb-close-50-haproxy");
+        let all = vec![measured(10.0, 1.0, 1.0); 12];
+        let reasons = |ours: &[Option<Measured>], peer: &[Option<Measured>]| {
+            let Verdict::Missed(reasons) = judge(&row, ours, peer, Some("it ended")).verdict else {
+                panic!("not missed");
+            };
+            reasons
+        };
+        let mut few = vec![None; 12];
+        few[0] = all[0];
+        let found = reasons(&few, &all);
+        assert_eq!(found, ["only 1 of 12 rounds: it ended", "1 rounds are too few for an interval"]);
+        let changed = |change: fn(&mut Measured)| {
+            let mut one = all[0];
+            one.iter_mut().for_each(change);
+            vec![one; 12]
+        };
+        let short = changed(|it| it.offered = 1.25);
+        assert_eq!(reasons(&all, &short), ["0.800 of the offered rate was carried (the peer's)"]);
+        let failing = changed(|it| it.failed = 1);
+        assert_eq!(reasons(&all, &failing), ["12 transactions failed (the peer's)"]);
     }
 
     #[test]
@@ -210,6 +248,6 @@ mod tests {
         let bytes = |bytes| Some(Measured { bytes, ..Measured::default() });
         assert_eq!(judge(&spec("memory-generator"), &[bytes(900.0)], &[], None).verdict, Verdict::Met);
         let line = judge(&spec("memory-lb-haproxy"), &[bytes(1600.0)], &[bytes(9000.0)], None);
-        assert_eq!(line.verdict, Verdict::Missed(vec!["1600 > 1536".to_owned()]));
+        assert_eq!(line.verdict, Verdict::Missed(vec!["1600, not in 0 to 1536".to_owned()]));
     }
 }

@@ -274,7 +274,7 @@ fn balancer_rows(own: &Build, mode: Mode) -> Vec<Spec> {
         rows.push(latency("p50", Figure::P50));
         rows.push(latency("p99", Figure::P99));
         if mode != Mode::TcpClose {
-            // It is beside the question there, and the whole table has to be done in 20 minutes.
+            // It is beside the question there, and the table takes long enough.
             rows.push(cost(Dut::Nginx, Bar::Information));
         }
     }

@@ -1,8 +1,8 @@
 //! What is loaded: nginx as a web server, reflectors, and load balancers in front of them.
 //!
-//! Each is one process with one worker on one core. The configurations are in `config/`; they differ
-//! in nothing but their language: X-Forwarded-For on, logs and checks off, connections to real servers
-//! kept and shared.
+//! Each is one process with one worker on one core. The configurations are in `config/` and mean the
+//! same: X-Forwarded-For on, logs and checks off, connections to real servers kept and shared. How many
+//! of those stay idle is each one's own way: lb 64 per server, nginx 128, HAProxy what it has needed.
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -91,14 +91,16 @@ fn bar(bar: Bar) -> String {
     }
 }
 
+/// What has to be said of a row that has reached its bar.
+fn remark(line: &Line) -> Option<String> {
+    let asked = line.spec.demands.contains(&Demand::SameRate);
+    let ratio = line.rate_ratio.filter(|&ratio| asked && ratio > 1.0 + RATE_TOLERANCE)?;
+    Some(format!("at a higher rate than the peer ({ratio:.3} ×)"))
+}
+
 fn result(line: &Line) -> String {
     match &line.verdict {
-        Verdict::Met => match line.rate_ratio {
-            Some(ratio) if ratio > 1.0 + RATE_TOLERANCE && line.spec.demands.contains(&Demand::SameRate) => {
-                format!("met, at a higher rate than the peer ({ratio:.3} ×)")
-            }
-            _ => "met".to_owned(),
-        },
+        Verdict::Met => remark(line).map_or_else(|| "met".to_owned(), |remark| format!("met, {remark}")),
         Verdict::Missed(reasons) => format!("MISSED: {}", reasons.join("; ")),
         Verdict::Information => "information".to_owned(),
         Verdict::Absent(why) => format!("NOT MEASURED: {why}"),
@@ -183,7 +185,7 @@ fn fields(line: &Line) -> [String; 27] {
     let ratio = line.ratio.filter(|_| line.spec.peer.is_some());
     let [ours, peer] = line.sides;
     let (result, reasons) = match &line.verdict {
-        Verdict::Met => ("met", String::new()),
+        Verdict::Met => ("met", remark(line).unwrap_or_default()),
         Verdict::Missed(reasons) => ("missed", reasons.join("; ")),
         Verdict::Information => ("information", String::new()),
         Verdict::Absent(why) => ("not measured", why.clone()),

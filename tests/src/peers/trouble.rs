@@ -70,6 +70,9 @@ pub(crate) enum Trouble {
         /// Why.
         source: io::Error,
     },
+    /// Something that was there or should have been measured before.
+    #[error("{0}")]
+    Lost(String),
     /// Something that this host, these programs or these options do not have.
     #[error("not available: {0}")]
     NotAvailable(String),

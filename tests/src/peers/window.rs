@@ -127,6 +127,8 @@ fn parse_snmp(text: &str) -> Option<u64> {
 pub(crate) struct Measured {
     /// Transactions per second.
     pub(crate) rate: f64,
+    /// Transactions per second that were asked for; 0 in a closed loop.
+    pub(crate) offered: f64,
     /// CPU time of the generator per transaction, in µs.
     pub(crate) generator_us: f64,
     /// CPU time of the server (or of the DUT) per transaction, in µs.
