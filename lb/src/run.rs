@@ -354,8 +354,10 @@ fn listen_as(mode: Mode, address: SocketAddr, shared_port: bool) -> io::Result<T
     let options = socket2::SockRef::from(&listener);
     options.set_tcp_nodelay(true)?;
     if mode == Mode::Http {
-        // A request is acknowledged by its response: one segment of twelve less per connection. HAProxy
-        // does the same. A TCP service may have nothing to say for long.
+        // A request is acknowledged by its response: one segment of twelve less per connection. Where a
+        // request is not whole yet, it is acknowledged at once all the same (`acknowledge`): its client
+        // may hold back the rest until then. HAProxy does both. A TCP service may have nothing to say
+        // for long.
         options.set_tcp_quickack(false)?;
     }
     Ok(listener)
@@ -371,5 +373,15 @@ mod tests {
         let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         // The connection was complete before `connect` returned.
         assert!(listener.accept().unwrap().0.nodelay().unwrap());
+    }
+
+    #[test]
+    fn only_http_connections_begin_with_acknowledging_by_what_they_answer() {
+        for (mode, at_once) in [(Mode::Http, false), (Mode::Tcp, true)] {
+            let listener = listen_as(mode, "127.0.0.1:0".parse().unwrap(), false).unwrap();
+            let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let accepted = listener.accept().unwrap().0;
+            assert_eq!(socket2::SockRef::from(&accepted).tcp_quickack().unwrap(), at_once, "{mode:?}");
+        }
     }
 }

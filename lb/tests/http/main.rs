@@ -8,6 +8,7 @@ mod failures;
 mod forwarding;
 mod framing;
 mod malformed;
+mod pieces;
 mod reuse;
 mod testbed;
 mod timeouts;

@@ -18,6 +18,7 @@ use crate::config::Reuse;
 use crate::group::{Lease, NoServer, ServerIndex};
 use crate::operate::access_log::REQUEST_LINE_MAX;
 use crate::service::connect::ConnectError;
+use crate::service::socket::acknowledge;
 
 /// A request that can be sent.
 pub(crate) struct Opened {
@@ -79,6 +80,9 @@ impl Connection<'_> {
         up.tail().extend_from_slice(&self.input.bytes()[..content.forward]);
         self.input.consume(content.consumed);
         self.book.bytes_in += content.consumed as u64;
+        if !exchange.request_is_complete() {
+            acknowledge(&self.client);
+        }
         let waits_for_continue = head.expects_continue && !exchange.request_is_complete();
         match lease {
             Ok(lease) => Ok(Opened { exchange, up, lease, waits_for_continue }),

@@ -21,7 +21,7 @@ use super::timer::poll_deadline;
 use crate::group::{Lease, ServerIndex};
 use crate::operate::access_log::Entry;
 use crate::service::ServiceContext;
-use crate::service::socket::reset_on_close;
+use crate::service::socket::{acknowledge, reset_on_close};
 
 /// Most server connections kept for one client.
 pub(crate) const OWN_MAX: usize = 16;
@@ -154,6 +154,7 @@ impl<'t> Connection<'t> {
         let mut scan = HeadScan::request();
         self.book.started = Instant::now();
         poll_fn(|cx| {
+            let mut has_read = false;
             loop {
                 match scan.advance(self.input.bytes()) {
                     Ok(Scanned::Complete { start, end }) => return Poll::Ready(Some(Heard::Head { start, end })),
@@ -171,8 +172,10 @@ impl<'t> Connection<'t> {
                         if !begun {
                             self.book.started = Instant::now();
                         }
+                        has_read = true;
                         continue;
                     }
+                    Poll::Pending if has_read => acknowledge(&self.client),
                     Poll::Pending => {}
                 }
                 // A new connection may bring one request even now: its client could not know.

@@ -15,6 +15,7 @@ use super::servers::{ServerConnections, ServerStream};
 use super::timer::poll_deadline;
 use crate::config::Reuse;
 use crate::group::{Lease, ServerIndex};
+use crate::service::socket::acknowledge;
 use crate::service::tcp;
 
 /// What is left of an exchange.
@@ -98,6 +99,8 @@ impl Connection<'_> {
     /// Another protocol follows on both connections, with what has already come of it.
     async fn tunnel(&mut self, mut served: Served<'_>) -> (After, &'static str) {
         served.down.take_excess();
+        // What the client says now may have no answer to be acknowledged by.
+        acknowledge(&self.client);
         // Like a client's, it carries small messages that must not wait for an acknowledgement.
         served.server = served.server.ready_for(true);
         if !self.send(&mut served.down.output).await || !self.send_input_to(&served.server).await {
