@@ -80,7 +80,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         fault: Fault::HalfClose,
-        how: "sends a FIN; seen every second and before each use",
+        how: "sends a FIN; seen every second and at the next use",
         server: Server::Plays(&[&[Hear(HEAD), Say(OK), HalfClose], &[Hear(HEAD), Say(OK)]]),
         server_sees: &[End::Fin, End::Kept],
         ..BY_SERVER
@@ -95,7 +95,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         fault: Fault::Unasked,
-        how: "sends a second answer; nobody gets it",
+        how: "sends a second answer long before the next request; nobody gets it",
         client: &[Say(GET), Hear("ok"), Tell, AwaitEnd, Say(GET)],
         server: Server::Plays(&[&[Hear(HEAD), Say(OK), Await, Say(OK)], &[Hear(HEAD), Say(OK)]]),
         server_sees: &[End::Closed, End::Kept],

@@ -2,7 +2,11 @@
 //!
 //! At most [`IDLE_MAX`] per server, the one used last is used first, none older than [`IDLE_FOR`].
 //! One that becomes readable is dropped: nothing was asked, so it is a close or a desynchronised
-//! server. That is seen before each use, and once a second by a sweep that runs while there are any.
+//! server. A sweep looks once a second while there are any, and so does each use; for a request that may
+//! not be repeated the kernel is asked, for others the event loop, which saves a system call and knows
+//! what had come when its turn began. What comes within that turn is missed, as in nginx and HAProxy: a
+//! close makes the request be repeated, but bytes nobody asked for can be taken for its answer. No look
+//! rules that out, because they may come just after it; asking the kernel only makes it rarer.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -157,9 +161,13 @@ pub(crate) fn is_silent(stream: &TcpStream) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::io::Write as _;
 
+    use tokio::time::timeout;
+
     use super::*;
+    use crate::service::socket::poll_read;
 
     #[tokio::test]
     async fn a_byte_or_an_end_is_noticed_without_a_turn_of_the_event_loop() {
@@ -173,6 +181,23 @@ mod tests {
             server.write_all(says).unwrap();
             drop(server);
             assert!(!is_silent(&stream), "after {says:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_the_kernel_a_byte_or_an_end_is_noticed_after_a_turn_of_the_event_loop() {
+        for says in [b"x".as_slice(), b""] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut server, _) = listener.accept().unwrap();
+            server.write_all(b"answer").unwrap();
+            assert_eq!(poll_fn(|cx| poll_read(&stream, cx, &mut [0; 64])).await.unwrap(), 6);
+            assert!(seems_silent(&stream), "after a read that left room in its buffer");
+            server.write_all(says).unwrap();
+            drop(server);
+            assert!(seems_silent(&stream), "in the same turn nobody has looked: {says:?}");
+            timeout(Duration::from_secs(10), stream.readable()).await.unwrap().unwrap();
+            assert!(!seems_silent(&stream), "after {says:?}");
         }
     }
 }
