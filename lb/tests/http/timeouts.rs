@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use crate::testbed::{Client, Server, lb, metric};
+use crate::testbed::{Client, PATIENCE, Server, lb, metric};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -34,6 +34,51 @@ fn a_head_that_trickles_in_is_ended_by_one_deadline() {
     drop(client);
     trickle.join().unwrap();
     assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn an_empty_line_does_not_begin_a_request() {
+    let server = Server::named("one");
+    let path = std::env::temp_dir().join(format!("lb-http-empty-line-{}.log", std::process::id()));
+    let log = format!("{}\n[log]\naccess = '{}'\nformat = 'json'", timeouts("client_head"), path.display());
+    let lb = lb(&log, &[&server]);
+    let mut client = Client::to(&lb);
+    let mut paused = Duration::ZERO;
+    for empty_line in [["\r\n", ""], ["\r", "\n"]] {
+        for piece in empty_line {
+            client.say(piece);
+            let start = Instant::now();
+            // Longer than a head may take; an end would be read here.
+            client.0.set_read_timeout(Some(2 * SHORT)).unwrap();
+            assert!(client.0.peek(&mut [0]).is_err(), "{piece:?} was answered, or ended the connection");
+            paused = start.elapsed();
+        }
+        client.0.set_read_timeout(Some(PATIENCE)).unwrap();
+        assert_eq!(client.get("/").text(), "one");
+    }
+    drop(client);
+    lb.drain();
+    lb.wait();
+    let written = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(written.lines().count(), 2, "{written}");
+    for line in written.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!((line["status"].as_u64(), line["bytes_in"].as_u64()), (Some(200), Some(29)));
+        let took = Duration::from_micros(line["duration_us"].as_u64().unwrap());
+        assert!(took < paused, "{took:?} begin with the empty line, or before it");
+    }
+}
+
+#[test]
+fn an_empty_line_does_not_make_an_idle_connection_stay() {
+    let server = Server::named("one");
+    let lb = lb(&timeouts("client_idle"), &[&server]);
+    let mut client = Client::to(&lb);
+    let start = Instant::now();
+    assert_eq!(client.say("\r\n").rest(), "");
+    assert!((SHORT / 2..PATIENCE).contains(&start.elapsed()), "{:?}", start.elapsed());
+    assert_eq!(metric(&lb, "lb_service_timeouts_total{service=\"web\"}"), 1);
 }
 
 #[test]

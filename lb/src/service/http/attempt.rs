@@ -57,7 +57,7 @@ impl Connection<'_> {
             let line = bytes.split(|&byte| byte == b'\r').next().unwrap_or_default();
             self.book.line = Some(line[..line.len().min(REQUEST_LINE_MAX)].into());
         }
-        self.book.bytes_in = end as u64;
+        self.book.bytes_in += end as u64;
         let head = RequestHead::parse(bytes).map_err(Refusal::Defective)?;
         let lease = context.group.choose(&[]);
         let close = match (&lease, context.service.reuse) {

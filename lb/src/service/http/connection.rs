@@ -55,7 +55,7 @@ impl Drop for Connection<'_> {
 
 /// What is booked about the running request.
 pub(crate) struct Book {
-    /// First byte of the request.
+    /// First byte of the request; while there is none, when waiting for it began.
     pub(crate) started: Instant,
     /// The request line, if there is a log.
     pub(crate) line: Option<Box<[u8]>>,
@@ -156,12 +156,16 @@ impl<'t> Connection<'t> {
         poll_fn(|cx| {
             let mut has_read = false;
             loop {
-                match scan.advance(self.input.bytes()) {
+                let had_begun = scan.has_begun();
+                let scanned = scan.advance(self.input.bytes());
+                if has_read && !had_begun && (scan.has_begun() || scanned.is_err()) {
+                    self.book.started = Instant::now();
+                }
+                match scanned {
                     Ok(Scanned::Complete { start, end }) => return Poll::Ready(Some(Heard::Head { start, end })),
-                    Ok(Scanned::Partial) => {}
+                    Ok(Scanned::Partial) => self.forget_empty_line(&mut scan),
                     Err(defect) => return Poll::Ready(Some(Heard::Defective(defect))),
                 }
-                let begun = !self.input.is_empty();
                 match self.input.poll_fill(&self.client, cx, &context.buffers) {
                     Poll::Ready(Ok(0)) if scan.has_begun() => {
                         return Poll::Ready(Some(Heard::Defective(Defect::Truncated)));
@@ -169,9 +173,6 @@ impl<'t> Connection<'t> {
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(None),
                     Poll::Ready(Ok(count)) => {
                         context.counters().bytes_in.add(count as u64);
-                        if !begun {
-                            self.book.started = Instant::now();
-                        }
                         has_read = true;
                         continue;
                     }
@@ -188,7 +189,7 @@ impl<'t> Connection<'t> {
                     stirred.set(context.drain.stirred());
                 }
                 let timeouts = &context.service.timeouts;
-                let patience = if begun { timeouts.client_head } else { timeouts.client_idle };
+                let patience = if scan.has_begun() { timeouts.client_head } else { timeouts.client_idle };
                 ready!(poll_deadline(&mut self.timer, cx, self.book.started + patience));
                 context.counters().timeouts.add(1);
                 // An empty line alone is no request: a 408 could be taken for the answer to the next one.
@@ -196,6 +197,14 @@ impl<'t> Connection<'t> {
             }
         })
         .await
+    }
+
+    /// An empty line may precede a request (RFC 9112, 2.2). It begins none, so it is waited behind it like
+    /// before it: without a buffer, and for as long.
+    fn forget_empty_line(&mut self, scan: &mut HeadScan) {
+        let count = scan.forget_empty_line();
+        self.input.consume(count);
+        self.book.bytes_in += count as u64;
     }
 
     fn forget_removed_servers(&mut self) {

@@ -35,6 +35,8 @@ pub(crate) struct HeadScan {
     fields: usize,
     state: State,
     is_request: bool,
+    /// Bytes that [`Self::forget_empty_line`] has forgotten: at most those of one empty line.
+    forgotten: u8,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,12 +58,12 @@ enum State {
 impl HeadScan {
     /// A scan for a request.
     pub(crate) fn request() -> Self {
-        Self { at: 0, start: 0, fields: 0, state: State::Before, is_request: true }
+        Self { at: 0, start: 0, fields: 0, state: State::Before, is_request: true, forgotten: 0 }
     }
 
     /// A scan for a response.
     pub(crate) fn response() -> Self {
-        Self { at: 0, start: 0, fields: 0, state: State::First, is_request: false }
+        Self { at: 0, start: 0, fields: 0, state: State::First, is_request: false, forgotten: 0 }
     }
 
     /// Whether bytes of a message have been seen; an empty line before a request is none.
@@ -69,12 +71,25 @@ impl HeadScan {
         !matches!(self.state, State::Before | State::BeforeCr) && self.start < self.at
     }
 
+    /// How many bytes in front of the message the caller can drop, which the next call then must not
+    /// have any more: what has come of an empty line, as long as nothing follows it.
+    pub(crate) fn forget_empty_line(&mut self) -> usize {
+        if self.has_begun() {
+            return 0;
+        }
+        // An empty line has two bytes, and there is only one.
+        self.forgotten += self.at as u8;
+        self.start = 0;
+        std::mem::take(&mut self.at)
+    }
+
     /// Looks at the bytes that are new since the last call; `bytes` starts at the same place each time.
     ///
     /// # Errors
     /// The first defect of the head, a head longer than [`HEAD_MAX`] included.
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<Scanned, Defect> {
-        let window = &bytes[..bytes.len().min(HEAD_MAX)];
+        let room = HEAD_MAX - usize::from(self.forgotten);
+        let window = &bytes[..bytes.len().min(room)];
         while let Some(&byte) = window.get(self.at) {
             if let Some(class) = self.state.bulk() {
                 let run = grammar::run(&window[self.at..], class);
@@ -91,7 +106,7 @@ impl HeadScan {
             self.enter(state)?;
         }
         match self.state {
-            _ if window.len() < HEAD_MAX => Ok(Scanned::Partial),
+            _ if window.len() < room => Ok(Scanned::Partial),
             State::StartLine if self.is_request => {
                 let has_target = window[self.start..].contains(&b' ');
                 Err(if has_target { Defect::TargetTooLong } else { Defect::MethodTooLong })
@@ -206,6 +221,38 @@ mod tests {
                 let first = scan.advance(&head[..split]);
                 let last = if first == Ok(Scanned::Partial) { scan.advance(head) } else { first };
                 assert_eq!(last, whole(head), "split at {split} of {}", head.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_line_in_front_can_be_forgotten_and_counts_all_the_same() {
+        let long = [b"\r\nGET / HTTP/1.1\r\nA: ".as_slice(), &vec![b'a'; HEAD_MAX], b"\r\n\r\n"].concat();
+        let fits = [&long[..HEAD_MAX - 4], b"\r\n\r\n"].concat();
+        let heads: [&[u8]; 4] = [&long, &fits, b"\r\n\r\nGET / HTTP/1.1\r\n\r\n", b"\rGET / HTTP/1.1\r\n\r\n"];
+        for head in heads {
+            for split in 0..=2 {
+                let mut scan = HeadScan::request();
+                let mut rest = head;
+                let mut found = scan.advance(&rest[..split]);
+                assert!(!scan.has_begun());
+                while found == Ok(Scanned::Partial) {
+                    let forgotten = scan.forget_empty_line();
+                    rest = &rest[forgotten..];
+                    found = scan.advance(rest);
+                    if rest.len() == head.len() - split && forgotten == 0 {
+                        break;
+                    }
+                }
+                let whole = whole(head).map(|whole| match whole {
+                    Scanned::Complete { end, .. } => end,
+                    Scanned::Partial => 0,
+                });
+                let found = found.map(|found| match found {
+                    Scanned::Complete { end, .. } => end + head.len() - rest.len(),
+                    Scanned::Partial => 0,
+                });
+                assert_eq!(found, whole, "split at {split} of {} bytes", head.len());
             }
         }
     }
