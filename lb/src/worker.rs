@@ -242,34 +242,60 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/pla
 /// Tells a client that is over the limit so, and closes. What it has sent so far is read, so that the
 /// close is a FIN and not a RST.
 fn refuse(client: TcpStream, context: &Rc<ServiceContext>) {
+    let counters = context.counters();
     let mut scratch = [0; 4096];
     // Errors mean that the client is gone or slow; either way we are done with it.
-    let _ = rustix::io::read(&client, &mut scratch);
-    if context.service.mode == Mode::Http && rustix::io::write(&client, FULL).is_ok() {
-        context.counters().response(503);
-        if context.lingering.get() < LINGERING_MAX {
-            tokio::task::spawn_local(linger(client, Rc::clone(context)));
-        }
+    counters.bytes_in.add(rustix::io::read(&client, &mut scratch).unwrap_or(0) as u64);
+    if context.service.mode != Mode::Http {
+        return;
+    }
+    let Ok(written) = rustix::io::write(&client, FULL) else { return };
+    counters.bytes_out.add(written as u64);
+    counters.response(503);
+    if let Some(lingering) = Lingering::begin(context) {
+        tokio::task::spawn_local(linger(client, lingering));
+    }
+}
+
+/// A refused client that is heard out, as counted: uncounted when dropped.
+struct Lingering(Rc<ServiceContext>);
+
+impl Lingering {
+    /// `None` when there are [`LINGERING_MAX`].
+    fn begin(context: &Rc<ServiceContext>) -> Option<Self> {
+        let count = context.lingering.get();
+        (count < LINGERING_MAX).then(|| {
+            context.lingering.set(count + 1);
+            Self(Rc::clone(context))
+        })
+    }
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        self.0.lingering.set(self.0.lingering.get() - 1);
     }
 }
 
 /// Reads what a refused client still sends: a request that meets a closed connection makes the kernel
 /// send a RST, which can overtake the answer (RFC 9112, 9.6).
-async fn linger(client: TcpStream, context: Rc<ServiceContext>) {
-    context.lingering.set(context.lingering.get() + 1);
+async fn linger(client: TcpStream, lingering: Lingering) {
     send_fin(&client);
     let mut scratch = [0; 4096];
     let hear_out = poll_fn(|cx| {
-        while let Ok(1..) = ready!(poll_read(&client, cx, &mut scratch)) {}
+        while let Ok(count @ 1..) = ready!(poll_read(&client, cx, &mut scratch)) {
+            lingering.0.counters().bytes_in.add(count as u64);
+        }
         Poll::Ready(())
     });
     // A client that does not end is closed all the same.
     let _ = timeout(LINGER, hear_out).await;
-    context.lingering.set(context.lingering.get() - 1);
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -277,5 +303,63 @@ mod tests {
         let text = std::str::from_utf8(FULL).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{text}");
+    }
+
+    /// The only service of a worker that does not run.
+    fn context(text: &str) -> Rc<ServiceContext> {
+        let config = crate::config::Config::parse("test.toml", text).unwrap();
+        let groups: Groups =
+            config.groups.iter().map(|group| Arc::new(SharedGroup::new(Arc::clone(group), 1))).collect();
+        let service = SharedService::new(Arc::clone(&config.services[0]), config.services[0].listen, 1);
+        let shared = Shared {
+            services: vec![Arc::new(service)],
+            groups: watch::channel(groups).0,
+            drain: config.drain,
+            workers: 1,
+            log: None,
+            shortage: Arc::default(),
+        };
+        let phase = watch::channel(Phase::Running).1;
+        let worker =
+            Worker { index: 0, listeners: Vec::new(), shared: Arc::new(shared), phase, adopted: mpsc::channel(1).0 };
+        let groups: Vec<_> = worker.shared.groups().iter().map(|group| worker.own_view(group)).collect();
+        worker.contexts(&groups, &Drain::default()).remove(0)
+    }
+
+    #[test]
+    fn no_more_refused_clients_are_heard_out_than_the_bound_says_and_all_their_bytes_are_counted() {
+        const CLIENTS: u64 = LINGERING_MAX as u64 + 6;
+        let context = context(
+            "[[virtual_service]]\nname = 'web'\nlisten = '127.0.0.1:0'\nmode = 'http'\ngroup = 'g'\n\
+             [[group]]\nname = 'g'\nreal_servers = [{ name = 'r1', address = '127.0.0.1:1' }]\n",
+        );
+        let counters = context.counters();
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+        runtime.block_on(async {
+            let listener = StdListener::bind("127.0.0.1:0").unwrap();
+            let mut clients = Vec::new();
+            for _ in 0..CLIENTS {
+                let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                client.write_all(b"first").unwrap();
+                clients.push(client);
+                let accepted = listener.accept().unwrap().0;
+                accepted.set_nonblocking(true).unwrap();
+                // Without a turn of the event loop between them, in which the tasks could run.
+                refuse(TcpStream::from_std(accepted).unwrap(), &context);
+            }
+            assert_eq!(context.lingering.get(), LINGERING_MAX);
+            assert_eq!((counters.bytes_in.get(), counters.bytes_out.get()), (5 * CLIENTS, CLIENTS * FULL.len() as u64));
+            for client in &mut clients[..LINGERING_MAX as usize] {
+                client.write_all(b"more").unwrap();
+            }
+            drop(clients);
+            let ended = async {
+                while context.lingering.get() > 0 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(10 * LINGER, ended).await.unwrap();
+            assert_eq!(counters.bytes_in.get(), 5 * CLIENTS + 4 * u64::from(LINGERING_MAX));
+        });
     }
 }
