@@ -3,7 +3,8 @@
 //! A server that has not been checked yet is up, because refusing clients until the first checks are
 //! through would turn every start into an outage; a server that is dead from the start is taken out
 //! after `fall` failed checks like any other. One that a reload adds is checked at once and is down
-//! until a check was good, because the others serve meanwhile. Each server is checked on its own beat;
+//! until a check was good, because the others serve meanwhile; if that check could not be made from
+//! here, it is up as at the start. Each server is checked on its own beat;
 //! the beats of a group are spread evenly over the interval by the place in the group, so nothing is
 //! random. A server that stays through a reload keeps its beat.
 
@@ -74,9 +75,9 @@ impl Checks {
             let gap = (health.interval + offset(health.interval, at, changed.servers.len())) / 2;
             self.spawn(server, async move {
                 let permit = permits.acquire().await;
-                watch.check().await;
+                let found = probe::run(watch.server.config.address, &watch.health).await;
                 drop(permit);
-                watch.tell_if_down();
+                watch.book_first(found);
                 // Nobody waits any more when the reload was given up.
                 let _ = done.send(());
                 watch.run(Instant::now() + gap).await;
@@ -134,17 +135,33 @@ impl Watch {
         }
     }
 
-    /// For a server whose first check was not good: it has not changed, so nothing else says it.
-    fn tell_if_down(&self) {
+    /// Books the first check of an added server.
+    fn book_first(&mut self, found: Result<String, Problem>) {
+        let name = self.server.config.name.clone();
+        if let Err(Problem::Local(found)) = found {
+            // Nothing is known of it, as at the start; and the others may be gone with this reload.
+            self.state = HealthState::new(self.health.rise, self.health.fall);
+            self.server.set_up(true);
+            let group = &self.group;
+            tracing::warn!(group, server = name, found, "real server was added and is up without a check");
+            return;
+        }
+        self.book(found);
         if !self.server.is_up() {
-            let (group, name, found) = (&self.group, &self.server.config.name, self.server.check().message);
+            // It has not changed, so nothing else says it.
+            let (group, found) = (&self.group, self.server.check().message);
             tracing::warn!(group, server = name, found, "real server was added and is down");
         }
     }
 
     async fn check(&mut self) {
+        let found = probe::run(self.server.config.address, &self.health).await;
+        self.book(found);
+    }
+
+    fn book(&mut self, found: Result<String, Problem>) {
         let server = &self.server;
-        let (good, found) = match probe::run(server.config.address, &self.health).await {
+        let (good, found) = match found {
             Ok(found) => (true, found),
             Err(Problem::Server(found)) => (false, found),
             // Taking servers out because we have no descriptor left would make a shortage an outage.
@@ -175,10 +192,47 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn first_checks_are_spread_evenly_over_the_interval() {
         let starts: Vec<_> = (0..4).map(|server| offset(Duration::from_secs(2), server, 4).as_millis()).collect();
         assert_eq!(starts, [0, 500, 1000, 1500]);
+    }
+
+    /// The watch of a server that was added, before its first check.
+    fn added() -> Watch {
+        let config = |servers: &str| {
+            let text = format!(
+                "[[virtual_service]]\nname = 'web'\nlisten = '127.0.0.1:0'\nmode = 'tcp'\ngroup = 'g'\n[[group]]\n\
+                 name = 'g'\nhealth = {{ kind = 'tcp', rise = 3, fall = 2 }}\nreal_servers = [{servers}]\n"
+            );
+            Config::parse("test.toml", &text).unwrap().groups.remove(0)
+        };
+        let (a, b) = ("{ name = 'a', address = '127.0.0.1:1' }", "{ name = 'b', address = '127.0.0.1:2' }");
+        let group = SharedGroup::new(config(a), 1).changed_to(config(&format!("{a}, {b}")), 1);
+        let health = group.config.health.clone().unwrap();
+        let watch = Watch::new(&group, &group.servers[1], &health, HealthState::unproven(health.rise, health.fall));
+        assert!(!watch.server.is_up());
+        watch
+    }
+
+    #[test]
+    fn an_added_server_is_down_until_a_check_was_good_unless_none_could_be_made() {
+        let failed = || Err(Problem::Server("refused".to_owned()));
+        let mut watch = added();
+        watch.book_first(Ok("connected".to_owned()));
+        assert!(watch.server.is_up());
+        let mut watch = added();
+        watch.book_first(failed());
+        assert!(!watch.server.is_up());
+        let mut watch = added();
+        watch.book_first(Err(Problem::Local("no descriptor".to_owned())));
+        assert!(watch.server.is_up());
+        assert_eq!(watch.server.check().checks, 0, "it was not checked");
+        watch.book(failed());
+        assert!(watch.server.is_up(), "as at the start");
+        watch.book(failed());
+        assert!(!watch.server.is_up());
     }
 }
