@@ -101,8 +101,9 @@ impl Reloader {
         for change in &difference.groups {
             let group = &mut groups[change.group];
             *group = Arc::new(group.changed_to(Arc::clone(&change.wanted), self.shared.workers));
-            checks.add(&running[change.group], group).await;
         }
+        let changed = difference.groups.iter().map(|change| (&*running[change.group], &*groups[change.group]));
+        checks.add(changed).await;
         let groups: Groups = groups.into();
         self.publish(Arc::clone(&groups)).await;
         checks.forget(&groups);

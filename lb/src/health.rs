@@ -57,12 +57,29 @@ impl Checks {
         }
     }
 
-    /// Checks the servers that a changed group has new, once; from then on they are watched like the
-    /// others. Servers that are no longer in it are checked until [`Self::forget`].
-    pub(crate) async fn add(&mut self, running: &SharedGroup, changed: &SharedGroup) {
-        let Some(health) = &changed.config.health else { return };
+    /// Checks the servers that changed groups (as they run, as they shall be) have new, once and all
+    /// together; from then on they are watched like the others. Servers that are no longer in a group
+    /// are checked until [`Self::forget`].
+    pub(crate) async fn add(&mut self, groups: impl Iterator<Item = (&SharedGroup, &SharedGroup)>) {
         let permits = Arc::new(Semaphore::new(FIRST_CHECKS_MAX));
         let mut first_checks = Vec::new();
+        for (running, changed) in groups {
+            self.add_to(running, changed, &permits, &mut first_checks);
+        }
+        for first_check in first_checks {
+            // Each is bounded by the timeout of a check.
+            let _ = first_check.await;
+        }
+    }
+
+    fn add_to(
+        &mut self,
+        running: &SharedGroup,
+        changed: &SharedGroup,
+        permits: &Arc<Semaphore>,
+        first_checks: &mut Vec<oneshot::Receiver<()>>,
+    ) {
+        let Some(health) = &changed.config.health else { return };
         for (at, server) in changed.servers.iter().enumerate() {
             if running.servers.iter().any(|old| old.is_same(server)) {
                 continue;
@@ -70,7 +87,7 @@ impl Checks {
             let (done, first_check) = oneshot::channel();
             first_checks.push(first_check);
             let mut watch = Watch::new(changed, server, health, HealthState::unproven(health.rise, health.fall));
-            let permits = Arc::clone(&permits);
+            let permits = Arc::clone(permits);
             // At least half an interval after the first one.
             let gap = (health.interval + offset(health.interval, at, changed.servers.len())) / 2;
             self.spawn(server, async move {
@@ -82,10 +99,6 @@ impl Checks {
                 let _ = done.send(());
                 watch.run(Instant::now() + gap).await;
             });
-        }
-        for first_check in first_checks {
-            // Each is bounded by the timeout of a check.
-            let _ = first_check.await;
         }
     }
 

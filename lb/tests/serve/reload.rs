@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::testbed::{PATIENCE, Server, closed_port, config, connect, get, read_text, until};
+use crate::testbed::{PATIENCE, Server, closed_port, config, connect, get, metric, read_text, until};
 
 /// A real server and what it has seen.
 struct Real {
@@ -378,6 +378,45 @@ fn an_unchanged_file_touches_no_connection_no_state_and_no_counter() {
     }
     assert_eq!(program.metric(connections), made, "the server connection is the same as before");
     assert_eq!(program.metric("lb_server_http_requests_total{group=\"web\",server=\"a\"}"), 22.0);
+}
+
+#[test]
+fn the_first_checks_of_all_groups_run_at_the_same_time() {
+    let [a, b] = ["a", "b"].map(Real::start);
+    let (checked, checks) = channel();
+    let release = Arc::new(AtomicBool::new(false));
+    // Answers no check before it is told to.
+    let silent = || {
+        let (checked, release) = (checked.clone(), Arc::clone(&release));
+        let server = Server::start(move |mut stream| {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = checked.send(());
+            until("the answer may come", || release.load(SeqCst));
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        });
+        Real { name: "s", server, served: Arc::default(), open: Arc::default() }
+    };
+    let (s, t) = (silent(), silent());
+    let health = "health = { kind = 'http', interval = '1h', timeout = '30s' }";
+    let groups = |of_web: &Real, of_spare: &Real| {
+        let spare = format!("[[group]]\nname = 'spare'\n{}\n{health}\n", servers(&[(of_spare, "")]));
+        text("mode = 'http'", health, &[(of_web, "")]) + &spare
+    };
+    let config = |of_web, of_spare| lb::config::Config::parse("test.toml", &groups(of_web, of_spare)).unwrap();
+    let lb = lb::start(config(&a, &b)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let both = std::thread::spawn(move || {
+        for _ in 0..2 {
+            checks.recv_timeout(PATIENCE).expect("both are asked before one has answered");
+        }
+        release.store(true, SeqCst);
+    });
+    let changed = runtime.block_on(lb.reload(config(&s, &t))).unwrap();
+    both.join().unwrap();
+    assert_eq!(changed.groups.len(), 2);
+    for group in ["web", "spare"] {
+        assert_eq!(metric(&lb, &format!("lb_server_status{{group=\"{group}\",server=\"s\"}}")), 1.0);
+    }
 }
 
 #[test]
