@@ -46,8 +46,16 @@ pub(crate) enum ConnectError {
 /// # Errors
 /// [`ConnectError`] of the last try; the service's `connection_errors` has counted it.
 pub(crate) async fn connect(context: &ServiceContext) -> Result<(TcpStream, Lease), ConnectError> {
-    let lease = context.group.choose(&[]).map_err(|error| failed(context, ConnectError::NoServer(error)))?;
+    let lease = choose(context)?;
     connect_leased(context, lease).await
+}
+
+/// Chooses a server.
+///
+/// # Errors
+/// [`ConnectError::NoServer`]; the service's `connection_errors` has counted it.
+pub(crate) fn choose(context: &ServiceContext) -> Result<Lease, ConnectError> {
+    context.group.choose(&[]).map_err(|error| failed(context, ConnectError::NoServer(error)))
 }
 
 /// Connects to the server of a lease; when that fails, chooses others, as often as the service allows.

@@ -455,6 +455,32 @@ fn a_running_request_ends_on_its_removed_server_and_kept_connections_are_closed(
 }
 
 #[test]
+fn a_request_is_not_repeated_on_a_server_that_has_been_removed_meanwhile() {
+    let b = Real::start("b");
+    let (asked, asks) = channel();
+    let release = Arc::new(AtomicBool::new(false));
+    let may_close = Arc::clone(&release);
+    // Closes its connection instead of answering a second request.
+    let dying = Server::start(move |mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\ns");
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = asked.send(());
+        until("the connection may be closed", || may_close.load(SeqCst));
+    });
+    let dying = Real { name: "s", server: dying, served: Arc::default(), open: Arc::default() };
+    let program = Program::start("repeat", "mode = 'http'", "", &[(&dying, "")]);
+    let mut client = connect(program.addresses[0]);
+    assert_eq!(request(&mut client), 's');
+    let waiting = std::thread::spawn(move || request(&mut client));
+    asks.recv_timeout(PATIENCE).unwrap();
+    program.reload(&[(&b, "")]);
+    release.store(true, SeqCst);
+    assert_eq!(waiting.join().unwrap(), 'b');
+    assert_eq!(dying.server.accepted(), 1);
+}
+
+#[test]
 fn a_file_that_cannot_be_applied_is_refused_as_a_whole() {
     let [a, b] = ["a", "b"].map(Real::start);
     let program = Program::start("refused", "mode = 'http'", "", &[(&a, "")]);

@@ -17,7 +17,7 @@ use super::servers::{ServerStream, is_silent};
 use crate::config::Reuse;
 use crate::group::{Lease, NoServer, ServerIndex};
 use crate::operate::access_log::REQUEST_LINE_MAX;
-use crate::service::connect::ConnectError;
+use crate::service::connect::{ConnectError, choose};
 use crate::service::socket::acknowledge;
 
 /// A request that can be sent.
@@ -124,6 +124,13 @@ impl Connection<'_> {
                     return (after, word);
                 }
                 Relayed::Again(request) => (up, repeated) = (request, true),
+            }
+            // A reload may have removed it meanwhile, and perhaps that is why its connection died.
+            if !self.context.group.has(lease.index()) {
+                match choose(&self.context) {
+                    Ok(other) => lease = other,
+                    Err(error) => return Box::pin(self.not_connected(&exchange, &error)).await,
+                }
             }
         }
     }
