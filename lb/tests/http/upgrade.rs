@@ -1,6 +1,8 @@
 //! Protocol switches: a tunnel only behind 101.
 
-use crate::testbed::{Client, Server, lb};
+use std::sync::mpsc::channel;
+
+use crate::testbed::{Client, PATIENCE, Server, lb};
 
 const OFFER: &str = "GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
@@ -24,6 +26,32 @@ fn behind_101_bytes_pass_both_ways_as_they_are() {
     assert_eq!(client.say("\0get / http/9.9\n").exactly(15), b"\0GET / HTTP/9.9");
     assert_eq!(client.exactly(1), b"\n");
     assert_eq!(client.half_close().rest(), "");
+}
+
+#[test]
+fn a_tunnel_keeps_no_other_server_connection_open() {
+    let (ended, ends) = channel();
+    let first = Server::start(move |mut peer| {
+        peer.head();
+        peer.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        peer.drain();
+        let _ = ended.send(());
+    });
+    let second = Server::start(|mut peer| {
+        peer.head();
+        peer.say("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        while let Some(byte) = peer.read(1) {
+            peer.say(byte.to_ascii_uppercase());
+        }
+    });
+    let lb = lb("reuse = 'never'", &[&first, &second]);
+    let mut client = Client::to(&lb);
+    assert_eq!(client.get("/").text(), "ok");
+    assert!(ends.try_recv().is_err(), "it is kept for this client's next request");
+    client.say(OFFER).head();
+    assert_eq!(client.say("a").exactly(1), b"A");
+    ends.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(client.say("b").exactly(1), b"B");
 }
 
 #[test]

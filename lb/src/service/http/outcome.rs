@@ -98,14 +98,19 @@ impl Connection<'_> {
 
     /// Another protocol follows on both connections, with what has already come of it.
     async fn tunnel(&mut self, mut served: Served<'_>) -> (After, &'static str) {
+        // No request follows, so nobody will need them.
+        self.own.clear();
         served.down.take_excess();
         // What the client says now may have no answer to be acknowledged by.
         acknowledge(&self.client);
         // Like a client's, it carries small messages that must not wait for an acknowledgement.
         served.server = served.server.ready_for(true);
+        // What is here already is lost if the drain ends now.
+        self.is_partial = true;
         if !self.send(&mut served.down.output).await || !self.send_input_to(&served.server).await {
             return (After::Reset, "tunnel-failed");
         }
+        self.is_partial = false;
         let (end, (up, down)) =
             tcp::relay(&self.client, &served.server.stream, served.lease, &self.context, self.book.started).await;
         self.book.bytes_in += up;
