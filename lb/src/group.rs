@@ -5,7 +5,8 @@
 //! place in the rotation; it takes on another group between two turns of its worker's event loop, so
 //! that the data path needs no lock for it. [`WorkerGroup::choose`] hands out a [`Lease`], the only way
 //! to count work on a server: it counts when made and uncounts when dropped, so the numbers cannot
-//! drift, and it keeps a server that has been removed until its work is done.
+//! drift, and it keeps a server that has been removed until its work is done. One that is added again
+//! is a new one: totals begin at 0, and what still runs on the old one does not count towards its limit.
 //! Work is counted per worker and summed where an algorithm needs the whole; only servers with a
 //! limit pay for a shared counter, which makes the limit exact.
 
