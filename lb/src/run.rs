@@ -1,5 +1,6 @@
 //! Starting and stopping: [`start`] sets everything up, on the calling thread or waiting for the one
-//! that has to, so that what cannot work is an error there; then the workers run, and a control thread does checks and administration.
+//! that has to, so that what cannot work is an error there; then the workers run, and a control thread
+//! does checks and administration.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
