@@ -239,6 +239,15 @@ impl Config {
         document.parse::<file::ConfigFile>()?.into_config(&document)
     }
 
+    /// This configuration with the number of its workers, which is `cores` if it says none; it is what
+    /// two configurations have to be compared by.
+    #[must_use]
+    pub fn resolved(mut self, cores: usize) -> Self {
+        let cores = u32::try_from(cores).ok().and_then(NonZeroU32::new);
+        self.workers = self.workers.or(cores);
+        self
+    }
+
     /// What is allowed but probably not meant, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
         warnings::of(self)

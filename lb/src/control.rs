@@ -62,7 +62,7 @@ impl Control {
             ready(());
             let reloads = async {
                 while let Some(ReloadRequest { wanted, answer }) = requests.recv().await {
-                    let result = reloader.reload(&wanted, &mut checks).await;
+                    let result = reloader.reload(wanted, &mut checks).await;
                     // Whoever asked may have gone; what was done stands.
                     let _ = answer.send(result);
                 }
@@ -81,6 +81,8 @@ impl Control {
 /// What makes a configuration the running one.
 pub(crate) struct Reloader {
     pub(crate) running: Config,
+    /// How many cores the process could run on when it was started: the workers it has if nobody said.
+    pub(crate) cores: usize,
     pub(crate) shared: Arc<Shared>,
     /// One message from each worker that has taken on new groups.
     pub(crate) adoptions: mpsc::Receiver<()>,
@@ -88,11 +90,11 @@ pub(crate) struct Reloader {
 }
 
 impl Reloader {
-    async fn reload(&mut self, wanted: &Config, checks: &mut Checks) -> Result<Difference, ReloadError> {
+    async fn reload(&mut self, wanted: Config, checks: &mut Checks) -> Result<Difference, ReloadError> {
         if *self.phase.borrow() != Phase::Running {
             return Err(ReloadError::Ending);
         }
-        let difference = self.running.difference(wanted)?;
+        let difference = self.running.difference(&wanted.resolved(self.cores))?;
         if difference.is_empty() {
             return Ok(difference);
         }

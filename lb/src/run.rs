@@ -103,7 +103,9 @@ struct LogThread {
 /// started or set up.
 pub fn start(config: Config) -> Result<Lb, StartError> {
     host::kernel::raise_descriptor_limit();
-    let workers = config.workers.map_or_else(|| host::cpu::allowed_cores().len(), |workers| workers.get() as usize);
+    let cores = host::cpu::allowed_cores().len();
+    let config = config.resolved(cores);
+    let workers = config.workers.map_or(1, |workers| workers.get() as usize);
     let (services, listeners) = listen_all(&config, workers)?;
     let admin = config.admin.map(listen_admin).transpose()?;
     let (log, writer) = config.log.as_ref().map(open_log).transpose()?.unzip();
@@ -123,7 +125,8 @@ pub fn start(config: Config) -> Result<Lb, StartError> {
     };
     lb.log = writer.map(start_log).transpose()?;
     let (adopted, adoptions) = mpsc::channel(workers);
-    let reloader = Reloader { running: config, shared: Arc::clone(&shared), adoptions, phase: lb.phase.subscribe() };
+    let phase = lb.phase.subscribe();
+    let reloader = Reloader { running: config, cores, shared: Arc::clone(&shared), adoptions, phase };
     let admin = admin.map(|(listener, _)| listener);
     let control = Control { admin, reloader, requests };
     lb.start_threads(control, shared, adopted, listeners)?;

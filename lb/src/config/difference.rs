@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Debug, Display};
 use std::sync::Arc;
 
-use super::{Config, Group, Health, Log, RealServer, Timeouts, VirtualService};
+use super::{Check, Config, Group, Health, Log, RealServer, Timeouts, VirtualService};
 
 /// What is new in the groups; empty when nothing is.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +49,8 @@ impl Config {
     /// What has to change for this configuration to become the `wanted` one.
     ///
     /// # Errors
-    /// [`Unchangeable`] for the first difference that is not one of real servers.
+    /// [`Unchangeable`] for the first difference that is not one of real servers. Both have to be
+    /// [`resolved`](Self::resolved), or the same number of workers, said and unsaid, is a difference.
     pub fn difference(&self, wanted: &Self) -> Result<Difference, Unchangeable> {
         // Every field by its name, here and below: a new one does not compile until it is compared.
         let Self { workers, cores, drain, admin, log, services, groups } = wanted;
@@ -111,11 +112,12 @@ fn same_optional<T: Debug + PartialEq>(key: &str, running: Option<T>, wanted: Op
 }
 
 fn same_log(running: Option<&Log>, wanted: Option<&Log>) -> Result<(), Unchangeable> {
+    let access = |log: &Log| log.path.as_ref().map_or_else(|| "stderr".to_owned(), |path| path.display().to_string());
     let (Some(running), Some(wanted)) = (running, wanted) else {
-        return same("log", &running.is_some(), &wanted.is_some());
+        return same_optional("log", running.map(access), wanted.map(access));
     };
-    let Log { path, format } = wanted;
-    same("log.access", &running.path, path)?;
+    let Log { path: _, format } = wanted;
+    same("log.access", &access(running), &access(wanted))?;
     same("log.format", &running.format, format)
 }
 
@@ -145,7 +147,11 @@ fn same_timeouts(running: &Timeouts, wanted: &Timeouts) -> Result<(), Unchangeab
 
 fn same_health(running: Option<&Health>, wanted: Option<&Health>) -> Result<(), Unchangeable> {
     let (Some(running), Some(wanted)) = (running, wanted) else {
-        return same("health", &running.is_some(), &wanted.is_some());
+        let kind = |health: &Health| match health.check {
+            Check::Tcp => "tcp",
+            Check::Http { .. } => "http",
+        };
+        return same_optional("health", running.map(kind), wanted.map(kind));
     };
     let Health { check, interval, timeout, rise, fall } = wanted;
     let fields = same("interval", &running.interval, interval)
@@ -196,7 +202,10 @@ impl Unchangeable {
     /// The message without the key.
     pub fn values(&self) -> String {
         let Self { running, wanted, .. } = self;
-        format!("{wanted}, but {running} is running; expected no change, as a reload changes only real_servers")
+        format!(
+            "{wanted}, but {running} is running; expected no change, as a reload changes only real_servers: \
+             restart lb to change it"
+        )
     }
 
     fn within(mut self, table: &str) -> Self {
@@ -362,7 +371,20 @@ real_servers = [{ name = 'c', address = '127.0.0.1:3' }]
         assert_eq!(
             difference(&[("127.0.0.1:8080", "127.0.0.1:8081")]).unwrap_err().to_string(),
             "virtual_service.0.listen: 127.0.0.1:8081, but 127.0.0.1:8080 is running; expected no change, \
-             as a reload changes only real_servers"
+             as a reload changes only real_servers: restart lb to change it"
         );
+        let values = |from: &str, to: &str| difference(&[(from, to)]).unwrap_err().values();
+        assert!(values("workers = 1", "workers = 1\n[log]\naccess = 'stderr'").starts_with("\"stderr\", but none is "));
+        assert!(values("health = { kind = 'tcp' }", "").starts_with("none, but \"tcp\" is running; "));
+    }
+
+    #[test]
+    fn workers_are_compared_by_their_number_whether_the_file_says_it_or_not() {
+        let parse = |text: &str, cores| Config::parse("lb.toml", text).unwrap().resolved(cores);
+        let unsaid = BASE.replace("workers = 1\n", "");
+        assert!(parse(BASE, 2).difference(&parse(&unsaid, 1)).unwrap().is_empty());
+        assert!(parse(&unsaid, 1).difference(&parse(BASE, 2)).unwrap().is_empty());
+        let error = parse(BASE, 2).difference(&parse(&unsaid, 2)).unwrap_err();
+        assert!(error.to_string().starts_with("workers: 2, but 1 is running; "), "{error}");
     }
 }
