@@ -44,6 +44,17 @@ const SPARE_MAX: usize = 1_024;
 /// How long dropping a ring waits for the kernel to let go of its memory.
 const LET_GO_NS: u64 = 1_000_000_000;
 
+/// So many connections, and those that may be on their way out meanwhile.
+fn with_retiring(connections: u32) -> u32 {
+    connections.saturating_add(connections.min(RETIRING_MAX))
+}
+
+/// The largest ring (see [`Ring::new`]) that needs no more than so many descriptors of either kind, those
+/// of connections on their way out included.
+pub fn connections_within(descriptors: u64) -> u64 {
+    descriptors.saturating_sub(u64::from(RETIRING_MAX)).max(descriptors / 2)
+}
+
 /// Where a connection goes and comes from.
 #[derive(Clone, Copy, Debug)]
 pub struct Route {
@@ -104,7 +115,7 @@ impl Ring {
     /// # Errors
     /// [`Unavailable`] with the reason.
     pub fn new(connections: u32, ports: Option<(u16, u16)>, support: &Support) -> Result<Self, Unavailable> {
-        let most = connections.saturating_add(connections.min(RETIRING_MAX));
+        let most = with_retiring(connections);
         let (ring, buffers) = setup::make(support.direct.is_ok().then_some(most))?;
         let queue = ring.params().sq_entries() as usize;
         Ok(Self {

@@ -100,8 +100,8 @@ impl RunError {
 pub fn run(plan: &Plan, options: &Options, interrupt: &Interrupt) -> Result<Finished, RunError> {
     let mut environment = serde_json::to_value(testbed::environment()).unwrap_or_default();
     environment["command"] = std::env::args().collect::<Vec<_>>().into();
-    limits::most(plan, &[0], None).map_err(RunError::Infeasible)?;
     let chosen = carrier::choose(plan);
+    limits::most(plan, &[0], None, &chosen.carrier).map_err(RunError::Infeasible)?;
     environment["engine"] = chosen.facts;
     if let Some(warning) = &chosen.warning {
         report::complain(&format!("warning: {warning}"));
@@ -176,8 +176,8 @@ impl Run<'_> {
             findings.ceiling = Some(self.ceiling()?);
         }
         let ceiling = findings.ceiling.map(|at| self.trials[at].achieved_rate());
-        let most =
-            limits::most(self.plan, &self.testbed.placement().generator, ceiling).map_err(RunError::Infeasible)?;
+        let most = limits::most(self.plan, &self.testbed.placement().generator, ceiling, &self.carrier)
+            .map_err(RunError::Infeasible)?;
         let mut search = search::search(self.plan, most.as_ref().map(|most| most.load));
         self.most = most;
         let began = Instant::now();
@@ -302,7 +302,7 @@ impl Run<'_> {
     ) -> Result<(engine::Config, Slots), RunError> {
         let plan = self.plan;
         let cores = self.testbed.placement().generator.clone();
-        let slots = limits::slots(plan, load, cores.len() as u32).map_err(RunError::Infeasible)?;
+        let slots = limits::slots(plan, load, cores.len() as u32, &self.carrier).map_err(RunError::Infeasible)?;
         let mut phases = plan.load.phases;
         phases.sustain = sustain;
         if let TrialLoad::Held(connections) = load {

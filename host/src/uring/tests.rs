@@ -194,6 +194,15 @@ fn a_connection_is_closed_before_it_was_submitted() {
 }
 
 #[test]
+fn the_largest_ring_fits_its_descriptors_and_one_more_does_not() {
+    for descriptors in [1, 2, 3, 1_000, 1_023, 1_024, 1_025, 1_048_576] {
+        let most = connections_within(descriptors) as u32;
+        assert!(u64::from(with_retiring(most)) <= descriptors, "{most} of {descriptors}");
+        assert!(u64::from(with_retiring(most + 1)) > descriptors, "{most} of {descriptors}");
+    }
+}
+
+#[test]
 fn more_connections_than_planned_are_refused() {
     let Some(mut ring) = ring(2) else { return };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -32,6 +32,8 @@ pub(super) struct Uring {
     ring: Ring,
     /// Whether connections live on direct descriptors.
     direct: bool,
+    /// Why connections live on normal descriptors although direct ones were to be had when it was probed.
+    fallback: Option<Unavailable>,
     /// Why the ring cannot be used any more.
     broken: Option<Errno>,
 }
@@ -43,15 +45,21 @@ impl Uring {
     /// [`Unavailable`] with the reason.
     pub(super) fn new(context: &Context, support: &Support) -> Result<Self, Unavailable> {
         let config = &context.config;
-        let ports = context.sources().ports();
-        let ring = |direct| {
-            let support = if direct { support.clone() } else { Support::normal() };
-            Ok(Self { ring: Ring::new(config.slots, ports, &support)?, direct, broken: None })
-        };
         let direct = support.direct.is_ok() && !sends_fin(config);
-        // A table of direct descriptors is bounded by RLIMIT_NOFILE, too; without one nothing is booked
-        // otherwise.
-        ring(direct).or_else(|reason| if direct { ring(false) } else { Err(reason) })
+        Self::with_slots(config.slots, context.sources().ports(), direct)
+    }
+
+    fn with_slots(slots: u32, ports: Option<(u16, u16)>, direct: bool) -> Result<Self, Unavailable> {
+        let ring = |direct| {
+            let support = if direct { Support { direct: Ok(()) } } else { Support::normal() };
+            Ok(Self { ring: Ring::new(slots, ports, &support)?, direct, fallback: None, broken: None })
+        };
+        // A table of direct descriptors is bounded by RLIMIT_NOFILE and by memory; without one nothing is
+        // booked otherwise, but the run is not what its record says, which its reader has to know.
+        ring(direct).or_else(|reason| match direct {
+            true => Ok(Self { fallback: Some(reason), ..ring(false)? }),
+            false => Err(reason),
+        })
     }
 
     /// An event of a slot, and of its present connection: the ring tells nothing of closed ones.
@@ -110,7 +118,11 @@ impl Transport for Uring {
         self.ring.enable().map_err(|error| {
             self.broken = Some(Errno::from_io_error(&error).unwrap_or(Errno::IO));
             format!("a generator worker cannot use its io_uring ({error}); its operations fail as local_error")
-        })
+        })?;
+        match &self.fallback {
+            Some(reason) => Err(format!("a generator worker had to use normal descriptors over io_uring: {reason}")),
+            None => Ok(()),
+        }
     }
 
     fn connect<W: Workload>(
@@ -179,5 +191,27 @@ impl Transport for Uring {
 
     fn close(&mut self, socket: Handle, reset: bool) {
         self.ring.close(socket, reset);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_without_a_table_of_direct_descriptors_says_so() {
+        if let Err(reason) = host::uring::probe() {
+            assert!(std::env::var_os("NADARE_REQUIRE_ALL").is_none(), "io_uring is required: {reason}");
+            println!("SKIPPED: {reason}");
+            return;
+        }
+        // No kernel gives a table of more than 2^20.
+        let mut transport = Uring::with_slots(1 << 20, None, true).unwrap();
+        assert!(!transport.direct);
+        let warning = transport.settle_in().unwrap_err();
+        assert!(warning.contains("normal descriptors over io_uring: a table of 1049088 direct"), "{warning}");
+        assert!(transport.broken.is_none(), "it can be used all the same");
+        let mut asked = Uring::with_slots(1 << 20, None, false).unwrap();
+        assert_eq!(asked.settle_in(), Ok(()));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::engine::Carrier;
 use crate::engine::sources::{Sources, expand};
 use crate::measure::record::TrialLoad;
 use crate::scenario::Plan;
@@ -24,8 +25,8 @@ pub struct Slots {
 ///
 /// # Errors
 /// The arithmetic, for a person.
-pub fn slots(plan: &Plan, load: TrialLoad, workers: u32) -> Result<Slots, String> {
-    slots_within(plan.load.slots.get(), load, workers, Descriptors::read())
+pub fn slots(plan: &Plan, load: TrialLoad, workers: u32, carrier: &Carrier) -> Result<Slots, String> {
+    slots_within(plan.load.slots.get(), load, workers, Descriptors::read(carrier))
 }
 
 /// Descriptors of this process.
@@ -33,24 +34,34 @@ pub fn slots(plan: &Plan, load: TrialLoad, workers: u32) -> Result<Slots, String
 struct Descriptors {
     limit: u64,
     used: u64,
+    /// Whether connections on their way out, of which no slot knows any more, still hold theirs.
+    lingers: bool,
 }
 
 impl Descriptors {
-    fn read() -> Self {
+    fn read(carrier: &Carrier) -> Self {
         let limit = host::kernel::raise_descriptor_limit();
-        Self { limit, used: host::kernel::process_descriptors(std::process::id()).unwrap_or(0) }
+        let used = host::kernel::process_descriptors(std::process::id()).unwrap_or(0);
+        Self { limit, used, lingers: matches!(carrier, Carrier::Uring(_)) }
     }
 
     /// How many connections may use.
     fn left(self) -> u64 {
         self.limit.saturating_sub(self.used + RESERVED_DESCRIPTORS)
     }
+
+    /// How many connections each of so many workers may have.
+    fn of_each(self, workers: u64) -> u64 {
+        let share = self.left() / workers;
+        if self.lingers { host::uring::connections_within(share) } else { share }
+    }
 }
 
 impl std::fmt::Display for Descriptors {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { limit, used } = self;
-        write!(f, "{limit} (RLIMIT_NOFILE) - {used} open - {RESERVED_DESCRIPTORS} in reserve = {}", self.left())
+        let Self { limit, used, lingers } = self;
+        write!(f, "{limit} (RLIMIT_NOFILE) - {used} open - {RESERVED_DESCRIPTORS} in reserve = {}", self.left())?;
+        if *lingers { f.write_str(", some of which closing connections hold (io_uring)") } else { Ok(()) }
     }
 }
 
@@ -60,7 +71,7 @@ fn slots_within(wanted: u32, load: TrialLoad, workers: u32, descriptors: Descrip
         TrialLoad::Closed(count) | TrialLoad::Held(count) => Some(count),
     };
     let wanted = at_once.map_or(wanted, |count| count.div_ceil(workers));
-    let most = u32::try_from(descriptors.left() / u64::from(workers)).unwrap_or(u32::MAX);
+    let most = u32::try_from(descriptors.of_each(workers.into())).unwrap_or(u32::MAX);
     if most == 0 || at_once.is_some() && most < wanted {
         let needed = at_once.map_or_else(|| u64::from(workers), |_| u64::from(wanted) * u64::from(workers));
         return Err(format!(
@@ -100,13 +111,13 @@ pub struct Most {
 ///
 /// # Errors
 /// The arithmetic, when the loads that the plan names need more ports than there are.
-pub fn most(plan: &Plan, cores: &[usize], ceiling: Option<f64>) -> Result<Option<Most>, String> {
+pub fn most(plan: &Plan, cores: &[usize], ceiling: Option<f64>, carrier: &Carrier) -> Result<Option<Most>, String> {
     let ports = plan_ports(plan, PortSysctls::read())?;
     Ok(match plan.load.unit {
         Unit::Connections => {
             let workers = cores.len().max(1) as u64;
-            let descriptors = Descriptors::read();
-            let by_descriptors = descriptors.left() / workers * workers;
+            let descriptors = Descriptors::read(carrier);
+            let by_descriptors = descriptors.of_each(workers) * workers;
             let load = by_descriptors.min(ports.tuples);
             let by_host = if load < by_descriptors {
                 format!("{} local addresses and ports", ports.tuples)
@@ -130,7 +141,7 @@ mod tests {
 
     #[test]
     fn slots_are_cut_by_descriptors_and_say_so() {
-        let slots = |load, limit| slots_within(1_024, load, 2, Descriptors { limit, used: 10 });
+        let slots = |load, limit| slots_within(1_024, load, 2, Descriptors { limit, used: 10, lingers: false });
         assert_eq!(slots(TrialLoad::Rate(9.0), 5_074).unwrap(), Slots { per_worker: 1_024, cut: None });
         let cut = slots(TrialLoad::Rate(9.0), 274).unwrap();
         assert_eq!(cut.per_worker, 100);
@@ -146,5 +157,17 @@ mod tests {
         // A rate is refused only when there is no place for a single connection of each worker.
         let refused = slots(TrialLoad::Rate(9.0), 75).unwrap_err();
         assert!(refused.starts_with("2 connections at once") && refused.contains("= 1;"), "{refused}");
+    }
+
+    #[test]
+    fn connections_that_are_closing_have_their_share_over_io_uring() {
+        let slots =
+            |limit| slots_within(1_024, TrialLoad::Rate(9.0), 2, Descriptors { limit, used: 10, lingers: true });
+        assert_eq!(slots(274).unwrap().per_worker, 50);
+        // 1,536 for each worker: 1,024 and the 512 that may be closing.
+        assert_eq!(slots(3_146).unwrap(), Slots { per_worker: 1_024, cut: None });
+        let cut = slots(3_144).unwrap();
+        assert_eq!(cut.per_worker, 1_023);
+        assert!(cut.cut.unwrap().ends_with("= 3070, some of which closing connections hold (io_uring)"));
     }
 }
