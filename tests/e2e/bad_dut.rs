@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::harness::{Folder, Run, Started, available, exclusive, has_program, until};
+use crate::harness::{Folder, Run, Started, available, command_of, exclusive, has_program, until};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
 /// Most bytes of an endless answer.
@@ -314,7 +314,7 @@ impl Nginx {
             paths.join("\n")
         );
         let config = folder.write("nginx.conf", &text);
-        let mut command = std::process::Command::new("nginx");
+        let mut command = command_of("nginx");
         command.arg("-e").arg(folder.path().join("error.log")).arg("-p").arg(folder.path()).arg("-c").arg(config);
         let this = Self(command.spawn().unwrap());
         let up = until(Duration::from_secs(10), || TcpStream::connect(("127.0.0.1", port)).ok());

@@ -2,9 +2,9 @@
 //! and is gone afterwards. One test for each, so that a missing program skips its own only.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use crate::harness::{Folder, Started, available, exclusive, has_program};
+use crate::harness::{Folder, Started, available, command_of, exclusive, has_program};
 
 fn scenarios() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
@@ -68,7 +68,7 @@ fn nginx_has_streams() -> bool {
          pid {place}/nginx.pid;\nerror_log {place}/error.log;\nevents {{}}\nstream {{}}\n"
     );
     let config = folder.write("nginx.conf", &text);
-    let mut command = Command::new("nginx");
+    let mut command = command_of("nginx");
     command.args(["-t", "-q", "-e", "stderr", "-c"]).arg(config).stdin(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
@@ -76,6 +76,18 @@ fn nginx_has_streams() -> bool {
 fn carries_smoke_over_nginx_streams(name: &str) {
     if available("nginx with its stream module", nginx_has_streams()) {
         carries_smoke(name);
+    }
+}
+
+#[test]
+fn the_limit_of_connections_that_nginx_has_is_the_one_that_is_told() {
+    let read = |name: &str| std::fs::read_to_string(scenarios().join("dut").join(name)).unwrap();
+    let told = read("README.md");
+    for name in ["nginx-http.conf", "nginx-tcp.conf"] {
+        let text = read(name);
+        let line = text.lines().find_map(|line| line.trim().strip_prefix("worker_connections ")).unwrap();
+        let limit = line.split(';').next().unwrap();
+        assert!(told.contains(&format!("a worker has {limit}\n")), "{name}: {limit}");
     }
 }
 

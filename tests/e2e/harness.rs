@@ -35,10 +35,23 @@ pub(crate) fn available(what: &str, there: bool) -> bool {
     there
 }
 
-/// Whether a program is on the path.
+/// Whether a program is on the path, or where administrators' programs are.
 pub(crate) fn has_program(name: &str) -> bool {
+    find_program(name).is_some()
+}
+
+/// A command of a program that [`has_program`] found, and that dies with the thread that starts it.
+pub(crate) fn command_of(name: &str) -> Command {
+    let program = find_program(name).unwrap_or_else(|| panic!("{name} is missing"));
+    let mut command = Command::new(program);
+    host::process::dies_with_parent(&mut command);
+    command
+}
+
+fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).any(|folder| folder.join(name).is_file())
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    folders.map(|folder| folder.join(name)).find(|program| program.is_file())
 }
 
 /// A folder that is removed at the end, unless the test fails.
@@ -96,8 +109,7 @@ impl Run {
 
     /// Any command to its end, with the run folder below `reports` it may have made.
     pub(crate) fn finish(mut command: Command, reports: &Path) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let (code, stdout, stderr) = wait(command.spawn().unwrap());
+        let (code, stdout, stderr) = output(&mut command);
         Self { code, stdout, stderr, folder: newest(reports) }
     }
 
@@ -293,7 +305,10 @@ impl Run {
     }
 }
 
-fn wait(mut child: Child) -> (Option<i32>, String, String) {
+/// Runs a command to its end, which has to come in time: its exit code and what it wrote.
+pub(crate) fn output(command: &mut Command) -> (Option<i32>, String, String) {
+    let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();
     let mut stderr = child.stderr.take().unwrap();
     let reader = std::thread::spawn(move || {

@@ -1,21 +1,21 @@
 //! The comparison with peers runs and says what it measured; what it measures is judged by nobody here,
 //! because a machine that runs tests is not quiet.
 
-use std::process::{Command, Output};
+use std::process::Command;
 
-use crate::harness::{Folder, available, exclusive, has_program};
+use crate::harness::{Folder, available, exclusive, has_program, output};
 
-fn peers(arguments: &[&str]) -> (Output, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_peers")).args(arguments).output().unwrap();
-    let [stdout, stderr] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
-    (output, stdout, stderr)
+fn peers(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_peers"));
+    host::process::dies_with_parent(&mut command);
+    output(command.args(arguments))
 }
 
 #[test]
 fn the_rows_can_be_listed_and_chosen() {
-    let (output, stdout, stderr) = peers(&["--list", "generator-server", "memory"]);
+    let (code, stdout, stderr) = peers(&["--list", "generator-server", "memory"]);
     let names: Vec<_> = stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert!(output.status.success(), "{stderr}");
+    assert_eq!(code, Some(0), "{stderr}");
     assert_eq!(names, ["generator-server-fin", "memory-generator", "memory-lb-haproxy", "memory-lb-nginx"]);
 }
 
@@ -27,8 +27,8 @@ fn a_wrong_command_line_is_refused_before_anything_runs() {
         (&["--rounds", "0"], "1..=1000"),
         (&["--against", "no-such-build"], "no-such-build"),
     ] {
-        let (output, stdout, stderr) = peers(arguments);
-        assert_eq!((output.status.code(), stdout.as_str()), (Some(2), ""), "{stderr}");
+        let (code, stdout, stderr) = peers(arguments);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
         assert!(stderr.contains(word), "{word} is missing in: {stderr}");
     }
 }
@@ -44,9 +44,9 @@ fn a_short_comparison_measures_our_programs() {
     let file = csv.to_str().unwrap();
     let rows = ["generator-server-fin", "lb-keep-alive-max-nginx", "memory-lb-nginx"];
     let options = ["--rounds", "1", "--round-seconds", "0.5", "--seed", "7", "--csv", file];
-    let (output, stdout, stderr) = peers(&[&rows[..], &options].concat());
+    let (code, stdout, stderr) = peers(&[&rows[..], &options].concat());
     // wrk or haproxy may be missing, of which the table speaks.
-    assert!(matches!(output.status.code(), Some(0 | 3)), "{stdout}\n{stderr}");
+    assert!(matches!(code, Some(0 | 3)), "{stdout}\n{stderr}");
     assert!(rows.iter().all(|row| stdout.contains(row)) && stdout.contains("seed 7"), "{stdout}");
     let mut reader = csv::Reader::from_path(csv.with_extension("rounds.csv")).unwrap();
     let header = reader.headers().unwrap().clone();

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::harness::{Folder, LB, until};
+use crate::harness::{Folder, LB, command_of, until};
 
 /// One of them, until it is dropped.
 pub(crate) struct Proxy {
@@ -23,6 +23,7 @@ impl Proxy {
                  {service}\n[[group]]\nname = 'web'\nreal_servers = [{{ name = 'r0', address = '{server}' }}]\n"
             );
             let mut command = Command::new(LB);
+            host::process::dies_with_parent(&mut command);
             command.arg("-c").arg(folder.write("lb.toml", &text));
             command
         })
@@ -35,7 +36,7 @@ impl Proxy {
                  \x20 timeout server 20s\n  timeout http-request 20s\n  option http-keep-alive\n  http-reuse safe\n\
                  frontend web\n  bind 127.0.0.1:{port}\n  default_backend web\nbackend web\n  server r0 {server}\n"
             );
-            let mut command = Command::new("haproxy");
+            let mut command = command_of("haproxy");
             command.arg("-db").arg("-f").arg(folder.write("haproxy.cfg", &text));
             command
         })
@@ -54,7 +55,7 @@ impl Proxy {
                  proxy_ignore_client_abort on;\nproxy_next_upstream off;\n}}\n}}\n}}\n",
                 paths.join("\n")
             );
-            let mut command = Command::new("nginx");
+            let mut command = command_of("nginx");
             command.arg("-e").arg(folder.path().join("error.log")).arg("-p").arg(folder.path());
             command.arg("-c").arg(folder.write("nginx.conf", &text));
             command

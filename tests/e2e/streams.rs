@@ -16,6 +16,8 @@ use crate::strict::{self, Message, Tail};
 const REUSE: [&str; 3] = ["always", "safe", "never"];
 /// Most descriptors when all clients are gone: 64 server connections are kept, and the program has its own.
 const DESCRIPTORS_MAX: u64 = 100;
+/// Rounds after which every buffer has been used; a shorter run is asked neither for growth nor for variety.
+const WARM_ROUNDS: usize = 300;
 /// How much anonymous memory may grow: every buffer there is, and the allocator's habits.
 const GROWTH_MAX: u64 = 8 << 20;
 
@@ -73,11 +75,14 @@ fn is_of(rest: &[u8], sent: &[u8]) -> bool {
     first(rest) == first(last) && meant.starts_with(got)
 }
 
-fn assert_settled(proxies: &mut [Proxy; 3], memory: [u64; 3]) {
-    for (proxy, memory) in proxies.iter_mut().zip(memory) {
+/// `memory` is what each had when it was warm, if it ever was.
+fn assert_settled(proxies: &mut [Proxy; 3], memory: Option<[u64; 3]>) {
+    for (at, proxy) in proxies.iter_mut().enumerate() {
         proxy.assert_well();
-        let grown = proxy.memory().saturating_sub(memory);
-        assert!(memory > 0 && grown < GROWTH_MAX, "anonymous memory grew by {grown} bytes");
+        if let Some(memory) = memory.map(|memory| memory[at]) {
+            let grown = proxy.memory().saturating_sub(memory);
+            assert!(memory > 0 && grown < GROWTH_MAX, "anonymous memory grew by {grown} bytes");
+        }
         let bounded = until(PATIENCE, || (proxy.descriptors() < DESCRIPTORS_MAX).then_some(()));
         assert!(bounded.is_some(), "{} descriptors are left", proxy.descriptors());
     }
@@ -115,9 +120,13 @@ fn no_request_reaches_a_server_that_the_client_did_not_send() {
     let _alone = exclusive();
     let recorder = Recorder::start();
     let mut proxies = REUSE.map(|reuse| Proxy::lb(recorder.address, &format!("reuse = '{reuse}'")));
-    let (mut whole, mut cut, mut memory) = (0, 0, [0; 3]);
+    let (mut whole, mut cut, mut rounds, mut memory) = (0, 0, 0, None);
     let mut recent: VecDeque<Vec<u8>> = VecDeque::new();
     for (round, seed) in seeds("requests over sockets", 2_000).enumerate() {
+        rounds = round + 1;
+        if round >= WARM_ROUNDS && memory.is_none() {
+            memory = Some(proxies.each_ref().map(Proxy::memory));
+        }
         let mut random = Random::new(seed);
         let bytes = stream(&mut random);
         let proxy = &proxies[round % REUSE.len()];
@@ -144,12 +153,10 @@ fn no_request_reaches_a_server_that_the_client_did_not_send() {
         cut += record.rests.len();
         recent.push_back(bytes);
         recent.drain(..recent.len().saturating_sub(100));
-        if round == 300 {
-            memory = proxies.each_ref().map(Proxy::memory);
-        }
     }
     println!("{whole} requests came whole, {cut} cut");
-    assert!(whole > 1_000 && cut > 10, "{whole} whole, {cut} cut: this tests nothing");
+    let tests = rounds < WARM_ROUNDS || whole > rounds / 2 && cut > rounds / 200;
+    assert!(tests, "{whole} whole, {cut} cut in {rounds} rounds: this tests nothing");
     assert_settled(&mut proxies, memory);
 }
 
@@ -228,8 +235,13 @@ fn a_client_gets_the_answer_to_its_own_request_and_nothing_else() {
     let mut proxies = REUSE.map(|reuse| Proxy::lb(recorder.address, &format!("reuse = '{reuse}'")));
     let second = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond".to_vec();
     recorder.answer("/second", Answer { bytes: second, close: false });
-    let (mut passed, mut refused, mut same_connection, mut memory) = (0, 0, 0, [0; 3]);
+    let (mut passed, mut refused, mut same_connection, mut memory) = (0, 0, 0, None);
+    let mut rounds = 0;
     for (round, seed) in seeds("responses over sockets", 2_000).enumerate() {
+        rounds = round + 1;
+        if round >= WARM_ROUNDS && memory.is_none() {
+            memory = Some(proxies.each_ref().map(Proxy::memory));
+        }
         let mut random = Random::new(seed);
         let proxy = &proxies[round % REUSE.len()];
         let asked = random.pick(&ASKED);
@@ -266,12 +278,10 @@ fn a_client_gets_the_answer_to_its_own_request_and_nothing_else() {
         drop(recorder.take());
         check_next(proxy, Some(client).filter(|_| goes_on))
             .unwrap_or_else(|why| panic!("seed {seed}: {why} after {}", said.escape_ascii()));
-        if round == 300 {
-            memory = proxies.each_ref().map(Proxy::memory);
-        }
     }
     println!("{passed} responses passed, {refused} refused, {same_connection} connections went on");
-    assert!(passed > 500 && refused > 300 && same_connection > 300, "{passed}, {refused}, {same_connection}");
+    let tests = passed > rounds / 4 && refused > rounds * 3 / 20 && same_connection > rounds * 3 / 20;
+    assert!(rounds < WARM_ROUNDS || tests, "{passed}, {refused}, {same_connection} of {rounds}: this tests nothing");
     assert_settled(&mut proxies, memory);
 }
 
@@ -300,8 +310,9 @@ fn what_others_send_and_are_sent_changes_nobodys_answer() {
     let _alone = exclusive();
     let recorder = Recorder::start();
     let mut proxies = REUSE.map(|reuse| Proxy::lb(recorder.address, &format!("reuse = '{reuse}'")));
-    let (mut answered, memory) = (0, proxies.each_ref().map(Proxy::memory));
+    let (mut answered, mut rounds, memory) = (0, 0, Some(proxies.each_ref().map(Proxy::memory)));
     for (round, seed) in seeds("neighbours", 45).enumerate() {
+        rounds = round + 1;
         let proxy = &proxies[round % REUSE.len()];
         let said = corpus::response_stream(&mut Random::new(seed));
         let close = to_final(&said, false, false).is_none_or(switches);
@@ -326,6 +337,6 @@ fn what_others_send_and_are_sent_changes_nobodys_answer() {
         drop(recorder.take());
     }
     println!("{answered} requests between others were answered");
-    assert!(answered > 1_000, "{answered}: this tests nothing");
+    assert!(answered > 22 * rounds && rounds > 0, "{answered} in {rounds} rounds: this tests nothing");
     assert_settled(&mut proxies, memory);
 }
