@@ -7,7 +7,7 @@
 //! part of the chain: the owner closes when it has judged what came.
 //!
 //! - `setup`: rings and what the kernel can do; `entry`: one connection.
-//! - `buffers`, `address`: memory that the kernel uses.
+//! - `buffers`, `address`: memory that the kernel uses; `ending`: how a ring gives it up.
 //!
 //! Invariants: memory that a request names lives until it has completed (a ring that is dropped while
 //! the kernel does not let go leaks it instead). The index of a connection is used again only when all
@@ -16,6 +16,7 @@
 
 mod address;
 mod buffers;
+mod ending;
 mod entry;
 mod requests;
 mod setup;
@@ -33,16 +34,13 @@ use rustix::net::Shutdown;
 
 use self::address::Addresses;
 use self::buffers::{Buffers, Taken};
-use self::entry::{Entry, Kind, Target};
+use self::entry::{Entry, Home, Kind};
 pub use self::setup::{Support, Unavailable, probe};
-use crate::clock::monotonic_ns;
 
 /// Connections that may be on their way out while the others are in use.
 const RETIRING_MAX: u32 = 512;
 /// Request buffers that are kept for the next request; more are freed.
 const SPARE_MAX: usize = 1_024;
-/// How long dropping a ring waits for the kernel to let go of its memory.
-const LET_GO_NS: u64 = 1_000_000_000;
 
 /// So many connections, and those that may be on their way out meanwhile.
 fn with_retiring(connections: u32) -> u32 {
@@ -99,6 +97,8 @@ pub struct Ring {
     ports: Option<Box<libc::c_int>>,
     current: Option<Taken>,
     enabled: bool,
+    /// The kernel took only a part of what was queued, so a chain may have lost the link in its middle.
+    split: bool,
 }
 
 impl std::fmt::Debug for Ring {
@@ -130,6 +130,7 @@ impl Ring {
             ports: ports.map(|(first, last)| Box::new(i32::from(first) | (i32::from(last) << 16))),
             current: None,
             enabled: false,
+            split: false,
         })
     }
 
@@ -149,10 +150,10 @@ impl Ring {
     /// # Errors
     /// The kernel's reason, as `socket` and `bind` give it; `EMFILE` when there are too many connections.
     pub fn open(&mut self, owner: u32, route: &Route, request: &[u8]) -> Result<Handle, Errno> {
-        let target = if route.direct { Target::Direct } else { Target::Normal(self.socket(route)?) };
+        let home = if route.direct { Home::Direct } else { Home::Normal(self.socket(route)?) };
         self.reserve(requests::CHAIN_MAX)?;
         let index = self.vacancy()?;
-        self.entries[index as usize] = Entry::new(target, owner);
+        self.entries[index as usize] = Entry::new(home, owner);
         if route.direct {
             self.queue_socket(index, route);
         }
@@ -185,9 +186,9 @@ impl Ring {
     /// The kernel's reason; `EOPNOTSUPP` on a direct descriptor: the SHUTDOWN request is always handed to
     /// a kernel thread (`REQ_F_FORCE_ASYNC`), which would run on any core.
     pub fn send_fin(&self, handle: &Handle) -> Result<(), Errno> {
-        match &self.entries[handle.0 as usize].target {
-            Target::Normal(socket) => rustix::net::shutdown(socket, Shutdown::Write),
-            Target::Direct | Target::None => Err(Errno::OPNOTSUPP),
+        match &self.entries[handle.0 as usize].home {
+            Home::Normal(socket) => rustix::net::shutdown(socket, Shutdown::Write),
+            Home::Direct | Home::None => Err(Errno::OPNOTSUPP),
         }
     }
 
@@ -196,11 +197,11 @@ impl Ring {
     pub fn close(&mut self, handle: Handle, reset: bool) {
         let entry = &mut self.entries[handle.0 as usize];
         entry.closing = true;
-        if let (Target::Normal(socket), true) = (&entry.target, reset) {
+        if let (Home::Normal(socket), true) = (&entry.home, reset) {
             // If the option cannot be set, the close is a FIN.
             let _ = crate::socket::reset_on_close(socket);
         }
-        if matches!(entry.target, Target::Direct) {
+        if matches!(entry.home, Home::Direct) {
             self.queue_close(handle.0, reset);
         } else if entry.is_quiet() {
             self.retire(handle.0);
@@ -212,7 +213,9 @@ impl Ring {
     /// Submits what is queued and waits until something completes, at most `timeout`.
     ///
     /// # Errors
-    /// The kernel's reason; an interruption, an elapsed timeout and a shortage are none.
+    /// The kernel's reason; an interruption, an elapsed timeout and a shortage before anything was
+    /// submitted are none. `EAGAIN` when a shortage may have cut a chain in two: what it would do then
+    /// is not what was asked for.
     pub fn wait(&mut self, timeout: Duration) -> io::Result<()> {
         self.give_back();
         for index in std::mem::take(&mut self.late) {
@@ -223,13 +226,21 @@ impl Ring {
         }
         let timeout = types::Timespec::from(timeout);
         let arguments = types::SubmitArgs::new().timespec(&timeout);
-        match self.ring.submitter().submit_with_args(1, &arguments) {
+        let submitted = self.ring.submitter().submit_with_args(1, &arguments);
+        self.note_split(submitted.is_ok());
+        match submitted {
+            _ if self.split => Err(Errno::AGAIN.into()),
             Ok(_) => Ok(()),
             Err(error) => match error.raw_os_error() {
                 Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
                 _ => Err(error),
             },
         }
+    }
+
+    /// What a submission has left behind: with success nothing, unless the kernel lacked memory midway.
+    fn note_split(&mut self, submitted: bool) {
+        self.split |= submitted && !self.ring.submission().is_empty();
     }
 
     /// How many completions have not been looked at; not all of them become events.
@@ -284,19 +295,22 @@ impl Ring {
             entry.completed(kind);
         }
         if kind == Kind::Close {
-            entry.target = Target::None;
+            entry.home = Home::None;
         }
         let whole = kind != Kind::Send || self.sent(index, result);
         if self.entries[index].closing {
             self.end(index as u32);
             return None;
         }
-        if kind == Kind::Receive && last {
-            self.receive_again(index, result);
+        let deaf = kind == Kind::Receive && last && !self.receive_again(index, result);
+        if deaf {
+            self.give_back();
         }
         let entry = &mut self.entries[index];
         let errno = || Errno::from_raw_os_error(-result);
         match kind {
+            // Nothing more of the peer would ever be seen.
+            Kind::Receive if deaf => Some(Event::Received(entry.owner, Err(Errno::NOBUFS))),
             // A broken chain has told its reason with the request that broke it.
             _ if result == -libc::ECANCELED => None,
             Kind::Connect if result >= 0 => {
@@ -318,9 +332,9 @@ impl Ring {
     /// A connection on its way out: frees it if it is quiet, else gives it another push.
     fn end(&mut self, index: u32) {
         let entry = &self.entries[index as usize];
-        match entry.target {
-            Target::Direct if !entry.awaits(Kind::Close) => self.queue_close(index, false),
-            Target::Normal(_) | Target::None if entry.is_quiet() => self.retire(index),
+        match entry.home {
+            Home::Direct if !entry.awaits(Kind::Close) => self.queue_close(index, false),
+            Home::Normal(_) | Home::None if entry.is_quiet() => self.retire(index),
             _ if !entry.awaits(Kind::Cancel) => self.queue_cancel(index),
             _ => {}
         }
@@ -353,43 +367,12 @@ impl Ring {
             self.spare.push(buffer);
         }
     }
-
-    /// Closes everything and waits until the kernel uses none of our memory.
-    fn let_go(&mut self) -> bool {
-        self.give_back();
-        for index in 0..self.entries.len() as u32 {
-            let entry = &self.entries[index as usize];
-            if !matches!(entry.target, Target::None) && !entry.closing {
-                self.close(Handle(index), false);
-            }
-        }
-        let until = monotonic_ns() + LET_GO_NS;
-        while self.free.len() < self.entries.len() && monotonic_ns() < until {
-            if self.wait(Duration::from_millis(10)).is_err() {
-                return false;
-            }
-            while self.next_event().is_some() {}
-        }
-        self.free.len() == self.entries.len()
-    }
-}
-
-impl Drop for Ring {
-    fn drop(&mut self) {
-        if self.enabled && !self.let_go() {
-            // The kernel may still read or write there. Memory that is lost is better than memory that
-            // changes under somebody else.
-            std::mem::forget(std::mem::take(&mut self.entries));
-            std::mem::forget(self.buffers.take());
-            std::mem::forget(self.ports.take());
-        }
-    }
 }
 
 /// The descriptor of a normal connection.
 fn descriptor(entry: &Entry) -> Option<&OwnedFd> {
-    match &entry.target {
-        Target::Normal(socket) => Some(socket),
-        Target::Direct | Target::None => None,
+    match &entry.home {
+        Home::Normal(socket) => Some(socket),
+        Home::Direct | Home::None => None,
     }
 }

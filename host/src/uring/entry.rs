@@ -49,7 +49,7 @@ pub(super) fn of_token(token: u64) -> Option<(usize, Kind)> {
 
 /// Where a connection lives.
 #[derive(Debug, Default)]
-pub(super) enum Target {
+pub(super) enum Home {
     /// Nowhere: the entry is free.
     #[default]
     None,
@@ -62,7 +62,7 @@ pub(super) enum Target {
 /// One connection. Its index is used again only when every request of it has completed.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
-    pub(super) target: Target,
+    pub(super) home: Home,
     /// What events of it are called by.
     pub(super) owner: u32,
     /// Which kinds of request have not completed.
@@ -81,8 +81,8 @@ pub(super) struct Entry {
 
 impl Entry {
     /// A connection that nothing has been asked for.
-    pub(super) fn new(target: Target, owner: u32) -> Self {
-        Self { target, owner, ..Self::default() }
+    pub(super) fn new(home: Home, owner: u32) -> Self {
+        Self { home, owner, ..Self::default() }
     }
 
     /// A request of this kind has been queued.
@@ -106,6 +106,11 @@ impl Entry {
     /// Whether the kernel has nothing left to do for it.
     pub(super) fn is_quiet(&self) -> bool {
         self.count == 0
+    }
+
+    /// Whether a request of its chain may not have begun, because it is linked to one before.
+    pub(super) fn has_links(&self) -> bool {
+        Kind::WAITING.into_iter().filter(|kind| self.awaits(*kind)).count() > 1
     }
 
     /// The first request of its chain that may be waiting for the peer.
@@ -134,8 +139,10 @@ mod tests {
         kinds.into_iter().for_each(|kind| entry.queued(kind));
         assert_eq!(entry.waiting(), Some(Kind::Connect));
         entry.completed(Kind::Connect);
-        assert_eq!(entry.waiting(), Some(Kind::Send));
-        [Kind::Send, Kind::Receive, Kind::Cancel].into_iter().for_each(|kind| entry.completed(kind));
+        assert_eq!((entry.waiting(), entry.has_links()), (Some(Kind::Send), true));
+        entry.completed(Kind::Send);
+        assert!(!entry.has_links());
+        [Kind::Receive, Kind::Cancel].into_iter().for_each(|kind| entry.completed(kind));
         assert!(entry.waiting().is_none() && !entry.is_quiet());
         entry.completed(Kind::Cancel);
         assert!(entry.is_quiet());

@@ -46,6 +46,7 @@ impl Ring {
             return Ok(());
         }
         let submitted = self.ring.submit();
+        self.note_split(submitted.is_ok());
         match submitted {
             _ if room(self) => Ok(()),
             Ok(_) => Err(Errno::AGAIN),
@@ -59,7 +60,8 @@ impl Ring {
         // SAFETY: whatever the request points to lives until it completes: addresses until they are
         // submitted (`Addresses`), options in statics or in the ring, sent bytes in the entry, received
         // ones in `Buffers`; the ring gives none of it up before all requests have completed. A normal
-        // descriptor stays open for as long: `retire` drops it when the entry is quiet.
+        // descriptor stays open for as long as a link may look it up: `retire` drops it when the entry is
+        // quiet, and `abandon` when all of its requests have begun.
         let pushed = unsafe { self.ring.submission().push(&request) };
         debug_assert!(pushed.is_ok(), "room has been reserved");
         if pushed.is_ok() {
@@ -183,12 +185,17 @@ impl Ring {
     }
 
     /// A receive has ended without the connection's end: for want of buffers, with its chain, or
-    /// because the kernel wanted so.
-    pub(super) fn receive_again(&mut self, index: usize, result: i32) {
+    /// because the kernel wanted so. `false` when there should be another one and cannot be.
+    pub(super) fn receive_again(&mut self, index: usize, result: i32) -> bool {
         let goes_on = result > 0 || result == -libc::ENOBUFS || result == -libc::ECANCELED;
-        if goes_on && self.entries[index].connected && self.reserve(1).is_ok() {
-            self.queue_receive(index as u32);
+        if !goes_on || !self.entries[index].connected {
+            return true;
         }
+        if self.reserve(1).is_err() {
+            return false;
+        }
+        self.queue_receive(index as u32);
+        true
     }
 
     fn descriptor(&self, index: u32) -> Option<types::Fd> {

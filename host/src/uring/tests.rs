@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::clock::monotonic_ns;
 
 /// What this kernel can do; `None` where io_uring is blocked, which is said.
 fn support() -> Option<Support> {
@@ -267,6 +268,50 @@ fn a_ring_that_is_dropped_closes_its_connections() {
         let mut bytes = Vec::new();
         assert_eq!(peer.read_to_end(&mut bytes).unwrap(), 8);
     }
+}
+
+#[test]
+fn a_ring_that_the_kernel_does_not_let_go_of_closes_its_descriptors_all_the_same() {
+    let Some(mut ring) = ring(1) else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let _handle = ring.open(0, &route(&listener, false), b"question").unwrap();
+    while event(&mut ring) != Event::Sent(0, Ok(())) {}
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    ring.abandon();
+    assert!(ring.buffers.is_none(), "the kernel may still receive into them");
+    drop(ring);
+    let mut bytes = Vec::new();
+    assert_eq!(peer.read_to_end(&mut bytes).unwrap(), 8);
+}
+
+#[test]
+fn a_receive_that_cannot_be_asked_for_again_is_told() {
+    let Some(support) = support() else { return };
+    // Nothing is submitted before a ring is enabled, so that its queue gets full.
+    let mut ring = Ring::new(setup::SUBMISSIONS, None, &support).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let route = route(&listener, false);
+    let _first = ring.open(0, &route, b"").unwrap();
+    ring.entries[0].connected = true;
+    assert!(ring.receive_again(0, 1), "there is room");
+    assert!(ring.receive_again(0, 0), "the peer has ended");
+    while ring.reserve(1).is_ok() {
+        ring.queue_cancel(0);
+    }
+    assert!(!ring.receive_again(0, 1) && !ring.receive_again(0, -libc::ENOBUFS));
+    assert!(ring.receive_again(0, -libc::ECONNRESET), "its reason is told anyway");
+}
+
+#[test]
+fn a_ring_whose_chains_may_be_split_is_broken() {
+    let Some(mut ring) = ring(1) else { return };
+    ring.wait(Duration::ZERO).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let _handle = ring.open(0, &route(&listener, false), b"question").unwrap();
+    // As if the kernel had taken only a part of them.
+    ring.note_split(true);
+    assert_eq!(ring.wait(Duration::ZERO).unwrap_err().raw_os_error(), Some(libc::EAGAIN));
 }
 
 #[test]
