@@ -19,6 +19,7 @@ mod label;
 mod load;
 mod method;
 mod overrides;
+pub(crate) mod placeholder;
 pub mod plan;
 mod profile;
 mod quick;

@@ -14,6 +14,7 @@ use wire::document::Document;
 
 use super::error::{Origin, ScenarioError};
 use super::file::{DutFile, ReadyFile};
+use super::placeholder::uses;
 use super::plan::{Dut, DutKind, Ready, Template};
 use super::target::{Target, parse_authority};
 
@@ -89,7 +90,7 @@ pub(super) fn read(path: &Path, named_by: &str, resolve: Resolve<'_>) -> Result<
 /// Whether a DUT is told where the reflectors are: an external one and one that never mentions them
 /// serves on its own.
 pub(super) fn mentions_reflectors(dut: &Dut) -> bool {
-    let named = |text: &str| ["{reflectors}", "{name}", "{address}"].iter().any(|mark| text.contains(mark));
+    let named = |text: &str| ["reflectors", "name", "address"].iter().any(|word| uses(text, word));
     match &dut.kind {
         DutKind::Reference { .. } => true,
         DutKind::Command { start, config, .. } => {
@@ -178,7 +179,7 @@ impl Reader<'_> {
 
     /// The workers of a program that is told how many; a number that it would not learn is refused.
     fn told_workers(&self, start: &[String], config: Option<&Template>) -> Result<Option<NonZeroU32>, ScenarioError> {
-        let is_told = is_told("{workers}", start, config);
+        let is_told = is_told("workers", start, config);
         if !is_told && self.file.workers.is_some() {
             let message = "neither start nor config uses {workers}: the program would not learn it";
             return Err(self.origin.error("workers", message));
@@ -194,7 +195,7 @@ impl Reader<'_> {
             return Err(self.origin.error("start", message));
         }
         let config = self.template()?;
-        if config.is_none() && start.iter().any(|word| word.contains("{config}")) {
+        if config.is_none() && start.iter().any(|word| uses(word, "config")) {
             return Err(self
                 .origin
                 .error("config", "missing, but start uses {config}; expected the template's file name"));
@@ -256,7 +257,7 @@ impl Reader<'_> {
 
     /// A port chosen by the run must reach the program, or it would listen somewhere else.
     fn require_port(&self, service: &str, start: &[String], config: Option<&Template>) -> Result<(), ScenarioError> {
-        if service.contains("{port}") && !is_told("{port}", start, config) {
+        if uses(service, "port") && !is_told("port", start, config) {
             let message = "uses {port}, but neither start nor config does: the program would not learn its port";
             return Err(self.origin.error("service", message));
         }
@@ -292,8 +293,8 @@ impl Reader<'_> {
 }
 
 /// Whether a program's command line or configuration has a placeholder.
-fn is_told(mark: &str, start: &[String], config: Option<&Template>) -> bool {
-    start.iter().any(|word| word.contains(mark)) || config.is_some_and(|config| config.text.contains(mark))
+fn is_told(word: &str, start: &[String], config: Option<&Template>) -> bool {
+    start.iter().any(|part| uses(part, word)) || config.is_some_and(|config| uses(&config.text, word))
 }
 
 const SERVICE_WANTED: &str = "expected \"http://127.0.0.1:{port}\" or \"tcp://127.0.0.1:{port}\"";

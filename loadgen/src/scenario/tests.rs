@@ -420,6 +420,11 @@ fn a_dut_file_is_judged_with_line_and_key() {
         dut_error("kind = \"command\"\nstart = [\"web\", \"{port}\"]\nworkers = 2\n"),
         "d.toml:3: workers: neither start nor config uses {workers}: the program would not learn it"
     );
+    // What is a literal for the template is one here, too.
+    let literal = dut_error("kind = \"command\"\nstart = [\"web\", \"{{port}}\"]\n");
+    assert!(literal.contains("the program would not learn its port"), "{literal}");
+    let literal = dut_error("kind = \"command\"\nstart = [\"web\", \"{port}\", \"{{workers}}\"]\nworkers = 2\n");
+    assert!(literal.contains("the program would not learn it"), "{literal}");
     assert_eq!(
         dut_error("kind = \"command\"\nstart = [\"web\", \"{port}\", \"{workers}\"]\nworkers = 0\n"),
         "d.toml:3: workers: 0 is not a number of threads; expected 1 to 1024"

@@ -16,6 +16,7 @@ use super::error::TestbedError;
 use super::process::{Context, RoleProcess};
 use super::template::{self, Values};
 use crate::measure::Role;
+use crate::scenario::placeholder;
 use crate::scenario::plan::{Dut, DutKind, Ready, Template};
 
 /// How long our own programs may take to say that they are ready.
@@ -90,7 +91,7 @@ fn start_once(
     cores: &[usize],
     reflectors: &[(String, SocketAddr)],
 ) -> Result<StartedDut, Refused> {
-    let chooses_port = template::uses(&dut.service, "port");
+    let chooses_port = placeholder::uses(&dut.service, "port");
     let values = values(context, dut, reflectors)?;
     let service = parse_service(&template::fill("service", &dut.service, &values)?)?;
     if !chooses_port && is_taken(service)? {
@@ -126,7 +127,7 @@ fn values(context: &Context<'_>, dut: &Dut, reflectors: &[(String, SocketAddr)])
     let port = held_port(service_ip(&dut.service))?;
     let admin = held_port(IpAddr::V4(Ipv4Addr::LOCALHOST))?;
     values.admin = Some(admin.1);
-    if template::uses(&dut.service, "port") {
+    if placeholder::uses(&dut.service, "port") {
         values.port = Some(port.1);
     } else {
         values.port = parse_service(&dut.service).ok().map(|address| address.port());
@@ -191,7 +192,7 @@ fn arguments(
     if let Some(template) = template {
         let path = write_config(context, template, &values)?;
         // Without a placeholder for it, a port chosen here is unknown to the DUT.
-        let passes_on = |text: &str| template::uses(text, "port");
+        let passes_on = |text: &str| placeholder::uses(text, "port");
         let in_words = matches!(start, Start::Command { words, .. } if words.iter().any(|word| passes_on(word)));
         if !passes_on(&template.text) && !in_words && !template.text.contains(&values.port.unwrap_or(0).to_string()) {
             warnings.push(format!("{} does not use {{port}}: does it listen there?", template.path.display()));

@@ -1,13 +1,13 @@
 //! Fills in the templates and command lines of dut files.
 //!
-//! Pure. A placeholder is a lower-case word between braces, without spaces, so that the braces of the
-//! programs' own languages stay as they are; `{{word}}` is the text `{word}`. A line with `{name}` or
+//! Pure. What a placeholder is, `scenario::placeholder` says. A line with `{name}` or
 //! `{address}` is repeated for each reflector; without reflectors it is left out.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
 use super::error::TestbedError;
+use crate::scenario::placeholder::{fill_line, placeholders};
 use crate::scenario::plan::{Dut, DutKind, Template};
 
 /// What placeholders stand for. An absent value is refused like an unknown word.
@@ -121,50 +121,6 @@ pub(super) fn workers(dut: &Dut) -> Option<NonZeroU32> {
         DutKind::Command { workers, .. } => *workers,
         DutKind::External { .. } | DutKind::None => None,
     }
-}
-
-/// Whether a text has a placeholder of this name.
-pub(super) fn uses(text: &str, word: &str) -> bool {
-    placeholders(text).iter().any(|found| found == word)
-}
-
-fn placeholders(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let kept = fill_line(line, |word| {
-        words.push(word.to_owned());
-        Some(String::new())
-    });
-    debug_assert!(kept.is_ok(), "every word is given a value");
-    words
-}
-
-/// Replaces each placeholder of a line, or returns the first one without a value.
-fn fill_line(line: &str, mut value: impl FnMut(&str) -> Option<String>) -> Result<String, String> {
-    let mut filled = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some(open) = rest.find('{') {
-        filled.push_str(&rest[..open]);
-        rest = &rest[open..];
-        if let Some((word, after)) = rest.strip_prefix('{').and_then(braced_word).filter(|(_, a)| a.starts_with('}')) {
-            filled.push_str(&format!("{{{word}}}"));
-            rest = &after[1..];
-        } else if let Some((word, after)) = braced_word(rest) {
-            filled.push_str(&value(word).ok_or_else(|| word.to_owned())?);
-            rest = after;
-        } else {
-            filled.push('{');
-            rest = &rest[1..];
-        }
-    }
-    filled.push_str(rest);
-    Ok(filled)
-}
-
-/// The word of a text that begins with `{word}`, and what follows.
-fn braced_word(text: &str) -> Option<(&str, &str)> {
-    let (word, after) = text.strip_prefix('{')?.split_once('}')?;
-    let is_word = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    is_word.then_some((word, after))
 }
 
 #[cfg(test)]
