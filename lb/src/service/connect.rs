@@ -7,7 +7,6 @@ use std::time::Duration;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
-use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::ServiceContext;
@@ -63,29 +62,27 @@ pub(crate) fn choose(context: &ServiceContext) -> Result<Lease, ConnectError> {
 /// # Errors
 /// As [`connect`].
 pub(crate) async fn connect_leased(context: &ServiceContext, lease: Lease) -> Result<(TcpStream, Lease), ConnectError> {
-    with_retries(context, lease, async |lease| connect_once(context, lease).await).await
+    with_retries(context, lease, async |lease| connect_once(context, lease.address).await).await
 }
 
 /// Makes `attempt` on the leased server and, while it fails by the server's doing, on others, as
-/// often as the service allows.
+/// often as the service allows. An attempt that the connect timeout has ended comes to `None`.
 ///
 /// # Errors
 /// [`ConnectError`] of the last attempt; the service's `connection_errors` has counted it.
 pub(crate) async fn with_retries<T>(
     context: &ServiceContext,
     mut lease: Lease,
-    mut attempt: impl AsyncFnMut(&Lease) -> Result<T, ConnectError>,
+    mut attempt: impl AsyncFnMut(&Lease) -> io::Result<Option<T>>,
 ) -> Result<(T, Lease), ConnectError> {
     // Allocates only when something has failed.
     let mut tried: Vec<ServerIndex> = Vec::new();
     loop {
-        let error = match attempt(&lease).await {
+        let outcome = attempt(&lease).await;
+        let error = match book(context, &lease, outcome) {
             Ok(made) => return Ok((made, lease)),
             Err(error) => error,
         };
-        if matches!(error, ConnectError::TimedOut { .. }) {
-            context.counters().timeouts.add(1);
-        }
         let server_failed = !matches!(error, ConnectError::Local { .. });
         if server_failed && tried.len() < context.service.retries as usize {
             tried.push(lease.index());
@@ -99,33 +96,39 @@ pub(crate) async fn with_retries<T>(
     }
 }
 
-async fn connect_once(context: &ServiceContext, lease: &Lease) -> Result<TcpStream, ConnectError> {
+/// Books what an attempt on the leased server came to.
+fn book<T>(context: &ServiceContext, lease: &Lease, outcome: io::Result<Option<T>>) -> Result<T, ConnectError> {
     let server = || lease.name.clone();
-    let connected = match begin_connect(lease.address) {
-        Ok(socket) => finish_connect(socket, lease.address, context.service.timeouts.connect).await,
-        Err(error) => Ok(Err(error)),
-    };
-    match connected {
-        Ok(Ok(stream)) => {
-            // Fails only on a connection that is already gone, which the first read or write will show.
-            let _ = stream.set_nodelay(true);
+    match outcome {
+        Ok(Some(made)) => {
             lease.connect_ok();
-            Ok(stream)
+            Ok(made)
         }
-        Ok(Err(source)) if is_local(&source) => {
+        Ok(None) => {
+            context.counters().timeouts.add(1);
+            lease.connect_failed();
+            Err(ConnectError::TimedOut { server: server() })
+        }
+        Err(source) if is_local(&source) => {
             context.shortage.report(&context.service.name, &source);
             Err(ConnectError::Local { source })
         }
-        Ok(Err(source)) => {
+        Err(source) => {
             report_ports(context, &source);
             lease.connect_failed();
             Err(ConnectError::Failed { server: server(), source })
         }
-        Err(_) => {
-            lease.connect_failed();
-            Err(ConnectError::TimedOut { server: server() })
-        }
     }
+}
+
+async fn connect_once(context: &ServiceContext, address: SocketAddr) -> io::Result<Option<TcpStream>> {
+    let socket = begin_connect(address)?;
+    let stream = finish_connect(socket, address, context.service.timeouts.connect).await?;
+    if let Some(stream) = &stream {
+        // Fails only on a connection that is already gone, which the first read or write will show.
+        let _ = stream.set_nodelay(true);
+    }
+    Ok(stream)
 }
 
 /// Begins to connect, without waiting for the end of the handshake.
@@ -141,29 +144,26 @@ pub(crate) fn begin_connect(address: SocketAddr) -> io::Result<Socket> {
     }
 }
 
-/// Waits for the end of the handshake. Where that is already over (always on loopback), asking for the
-/// connect once more says so, which saves a turn of the event loop.
-async fn finish_connect(
-    socket: Socket,
-    address: SocketAddr,
-    within: Duration,
-) -> Result<io::Result<TcpStream>, Elapsed> {
+/// Waits for the end of the handshake; `None` when it did not come in time. Where it is already over
+/// (always on loopback), asking for the connect once more says so, which saves a turn of the event loop.
+async fn finish_connect(socket: Socket, address: SocketAddr, within: Duration) -> io::Result<Option<TcpStream>> {
     let is_done = match socket.connect(&address.into()) {
         Ok(()) => true,
         Err(error) if is_one_of(&error, &[Errno::ISCONN]) => true,
         Err(error) if is_one_of(&error, &[Errno::ALREADY, Errno::INPROGRESS]) => false,
-        Err(error) => return Ok(Err(error)),
+        Err(error) => return Err(error),
     };
-    let stream = match TcpStream::from_std(socket.into()) {
-        Ok(stream) if !is_done => stream,
-        registered => return Ok(registered),
-    };
+    let stream = TcpStream::from_std(socket.into())?;
+    if is_done {
+        return Ok(Some(stream));
+    }
     // Boxed, so that only a connection that has to wait pays for the state of it.
-    Box::pin(timeout(within, async {
+    let in_time = Box::pin(timeout(within, async {
         stream.writable().await?;
         stream.take_error()?.map_or(Ok(stream), Err)
     }))
-    .await
+    .await;
+    in_time.map_or(Ok(None), |connected| connected.map(Some))
 }
 
 fn failed(context: &ServiceContext, error: ConnectError) -> ConnectError {
@@ -179,7 +179,7 @@ pub(crate) fn is_local(error: &io::Error) -> bool {
 /// Counts and logs it when there is no local port or address left towards a server. That is no
 /// shortage in the sense of [`is_local`]: ports are counted per server address, so another server may
 /// well be reached, and a server on an address family that this machine lacks never can be.
-pub(crate) fn report_ports(context: &ServiceContext, error: &io::Error) {
+fn report_ports(context: &ServiceContext, error: &io::Error) {
     if is_one_of(error, &[Errno::ADDRNOTAVAIL]) {
         context.shortage.report(&context.service.name, error);
     }

@@ -7,7 +7,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, TcpStream as StdStream};
+use std::net::TcpStream as StdStream;
 
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -16,7 +16,7 @@ use super::output::Output;
 use super::servers::ServerStream;
 use crate::group::Lease;
 use crate::service::ServiceContext;
-use crate::service::connect::{ConnectError, begin_connect, is_local, report_ports, with_retries};
+use crate::service::connect::{ConnectError, begin_connect, with_retries};
 use crate::service::socket::poll_write;
 
 /// Connects to the server of a lease and writes what is pending in `head`, as far as it goes; when
@@ -29,41 +29,18 @@ pub(crate) async fn dial(
     lease: Lease,
     head: &mut Output,
 ) -> Result<(ServerStream, Lease), ConnectError> {
-    let (stream, lease) = with_retries(context, lease, async |lease| dial_once(context, lease, head).await).await?;
+    let (stream, lease) =
+        with_retries(context, lease, async |lease| connect_and_write(context, lease, head).await).await?;
     Ok((ServerStream { stream, nodelay: false }, lease))
-}
-
-async fn dial_once(context: &ServiceContext, lease: &Lease, head: &mut Output) -> Result<TcpStream, ConnectError> {
-    let server = || lease.name.clone();
-    match connect_and_write(context, lease.address, head).await {
-        Ok(Some((stream, written))) => {
-            lease.connect_ok();
-            lease.counters().bytes_in.add(written as u64);
-            Ok(stream)
-        }
-        Ok(None) => {
-            lease.connect_failed();
-            Err(ConnectError::TimedOut { server: server() })
-        }
-        Err(source) if is_local(&source) => {
-            context.shortage.report(&context.service.name, &source);
-            Err(ConnectError::Local { source })
-        }
-        Err(source) => {
-            report_ports(context, &source);
-            lease.connect_failed();
-            Err(ConnectError::Failed { server: server(), source })
-        }
-    }
 }
 
 /// `None` when the connect timeout has passed.
 async fn connect_and_write(
     context: &ServiceContext,
-    address: SocketAddr,
+    lease: &Lease,
     head: &mut Output,
-) -> io::Result<Option<(TcpStream, usize)>> {
-    let socket = begin_connect(address)?;
+) -> io::Result<Option<TcpStream>> {
+    let socket = begin_connect(lease.address)?;
     let first = rustix::io::write(&socket, head.pending());
     // Registered with the runtime only now, when there is something to wait for.
     let stream = TcpStream::from_std(StdStream::from(socket))?;
@@ -80,5 +57,6 @@ async fn connect_and_write(
         Err(errno) => return Err(errno.into()),
     };
     head.advance(written);
-    Ok(Some((stream, written)))
+    lease.counters().bytes_in.add(written as u64);
+    Ok(Some(stream))
 }
