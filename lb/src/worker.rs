@@ -5,12 +5,10 @@
 //! connection has ended, or when the bound of the drain has passed: then what still runs is closed.
 
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -24,7 +22,7 @@ use crate::operate::access_log::AccessLog;
 use crate::service::buffers::BufferStock;
 use crate::service::connect::is_local;
 use crate::service::shortage::Shortage;
-use crate::service::socket::{poll_read, send_fin};
+use crate::service::socket::hear_out;
 use crate::service::{Drain, ServiceContext, SharedService, http, tcp};
 
 /// Most connections taken from an accept queue before running connections get their turn.
@@ -277,19 +275,10 @@ impl Drop for Lingering {
     }
 }
 
-/// Reads what a refused client still sends: a request that meets a closed connection makes the kernel
-/// send a RST, which can overtake the answer (RFC 9112, 9.6).
+/// Reads what a refused client still sends.
 async fn linger(client: TcpStream, lingering: Lingering) {
-    send_fin(&client);
-    let mut scratch = [0; 4096];
-    let hear_out = poll_fn(|cx| {
-        while let Ok(count @ 1..) = ready!(poll_read(&client, cx, &mut scratch)) {
-            lingering.0.counters().bytes_in.add(count as u64);
-        }
-        Poll::Ready(())
-    });
-    // A client that does not end is closed all the same.
-    let _ = timeout(LINGER, hear_out).await;
+    let context = &lingering.0;
+    hear_out(&client, &context.buffers, LINGER, |count| context.counters().bytes_in.add(count as u64)).await;
 }
 
 #[cfg(test)]

@@ -1,11 +1,17 @@
 //! Reading and writing sockets with the fewest system calls.
 
+use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::buffers::BufferStock;
 
 /// Reads once what is there; 0 is the end of the stream.
 ///
@@ -80,6 +86,30 @@ pub(crate) fn acknowledge(stream: &TcpStream) {
 pub(crate) fn send_fin(stream: &TcpStream) {
     // It fails only when the peer has already reset the connection, which reading shows.
     let _ = rustix::net::shutdown(stream, rustix::net::Shutdown::Write);
+}
+
+/// Sends a FIN and reads on until the peer has ended or the time is over, and tells `heard` how much came:
+/// a close with bytes unread makes the kernel send a RST, which can overtake an answer (RFC 9112, 9.6).
+pub(crate) async fn hear_out(
+    stream: &TcpStream,
+    stock: &Rc<BufferStock>,
+    within: Duration,
+    mut heard: impl FnMut(usize),
+) {
+    send_fin(stream);
+    let to_its_end = poll_fn(|cx| {
+        loop {
+            if ready!(stream.poll_read_ready(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            match ready!(poll_read(stream, cx, &mut stock.take())) {
+                Ok(count @ 1..) => heard(count),
+                _ => return Poll::Ready(()),
+            }
+        }
+    });
+    // A peer that does not end, or never stops, is closed all the same.
+    let _ = timeout(within, to_its_end).await;
 }
 
 /// Makes the coming close of a stream a RST instead of a FIN.

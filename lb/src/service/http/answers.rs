@@ -12,7 +12,7 @@ use super::input::Input;
 use super::output::Output;
 use super::reply::Reply;
 use super::timer::poll_deadline;
-use crate::service::socket::send_fin;
+use crate::service::socket::hear_out;
 
 /// How long a client may take to read an answer that ends its connection while it still sends.
 const LINGER: Duration = Duration::from_secs(2);
@@ -65,23 +65,9 @@ impl Connection<'_> {
         .await
     }
 
-    /// Tells the client that no more follows, and reads on for a while: a close with bytes unread
-    /// makes the kernel send a reset, which can overtake the answer (RFC 9112, 9.6).
+    /// Tells the client that no more follows, and reads on for a while.
     pub(crate) async fn linger(&mut self) {
-        send_fin(&self.client);
-        let deadline = Instant::now() + LINGER;
-        poll_fn(|cx| {
-            loop {
-                self.input = Input::default();
-                match self.input.poll_fill(&self.client, cx, &self.context.buffers) {
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
-                    // Time is looked at here too: a client that never stops must not keep us.
-                    Poll::Ready(Ok(_)) if deadline <= Instant::now() => return Poll::Ready(()),
-                    Poll::Ready(Ok(_)) => {}
-                    Poll::Pending => return poll_deadline(&mut self.timer, cx, deadline),
-                }
-            }
-        })
-        .await;
+        self.input = Input::default();
+        hear_out(&self.client, &self.context.buffers, LINGER, |_| ()).await;
     }
 }
