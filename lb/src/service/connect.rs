@@ -46,7 +46,7 @@ pub(crate) enum ConnectError {
 /// [`ConnectError`] of the last try; the service's `connection_errors` has counted it.
 pub(crate) async fn connect(context: &ServiceContext) -> Result<(TcpStream, Lease), ConnectError> {
     let lease = choose(context)?;
-    connect_leased(context, lease).await
+    with_retries(context, lease, async |lease| connect_once(context, lease.address).await).await
 }
 
 /// Chooses a server.
@@ -55,14 +55,6 @@ pub(crate) async fn connect(context: &ServiceContext) -> Result<(TcpStream, Leas
 /// [`ConnectError::NoServer`]; the service's `connection_errors` has counted it.
 pub(crate) fn choose(context: &ServiceContext) -> Result<Lease, ConnectError> {
     context.group.choose(&[]).map_err(|error| failed(context, ConnectError::NoServer(error)))
-}
-
-/// Connects to the server of a lease; when that fails, chooses others, as often as the service allows.
-///
-/// # Errors
-/// As [`connect`].
-pub(crate) async fn connect_leased(context: &ServiceContext, lease: Lease) -> Result<(TcpStream, Lease), ConnectError> {
-    with_retries(context, lease, async |lease| connect_once(context, lease.address).await).await
 }
 
 /// Makes `attempt` on the leased server and, while it fails by the server's doing, on others, as
