@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::process::Command;
 
-use crate::harness::{Folder, LOADGEN, Run, available, exclusive, has_program};
+use crate::harness::{Folder, LOADGEN, Run, available, exclusive, has_program, straight};
 
 /// The engines of this host.
 fn engines() -> Vec<&'static str> {
@@ -13,29 +13,8 @@ fn engines() -> Vec<&'static str> {
     if available(&format!("io_uring ({ring:?})"), ring.is_ok()) { vec!["epoll", "uring"] } else { vec!["epoll"] }
 }
 
-/// A scenario with one open-loop trial straight to one reflector; `load` are further lines of `[load]`.
 fn fixed(rate: &str, request: &str, arguments: &str, load: &str) -> String {
-    format!(
-        r#"
-[scenario]
-name = "engines"
-seed = 5
-[testbed]
-dut = "none"
-reflectors = 1
-reflector_arguments = [{arguments}]
-[workload]
-kind = "http"
-request = "{request}"
-requests_per_connection = 1
-[load]
-unit = "connections/s"
-rate = "{rate}"
-{load}
-[search]
-method = "fixed"
-"#
-    )
+    straight("engines", 5, [rate, request, arguments, load])
 }
 
 const PHASES: &str = r#"phases = { init = "100ms", ramp_up = "200ms", sustain = "2s", ramp_down = "200ms" }"#;

@@ -54,6 +54,32 @@ fn find_program(name: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(name)).find(|program| program.is_file())
 }
 
+/// A scenario with one open-loop trial of one-request connections straight to one reflector, which
+/// close with our FIN; `load` are further lines of `[load]`.
+pub(crate) fn straight(name: &str, seed: u32, [rate, request, arguments, load]: [&str; 4]) -> String {
+    format!(
+        r#"
+[scenario]
+name = "{name}"
+seed = {seed}
+[testbed]
+dut = "none"
+reflectors = 1
+reflector_arguments = [{arguments}]
+[workload]
+kind = "http"
+request = "{request}"
+requests_per_connection = 1
+[load]
+unit = "connections/s"
+rate = "{rate}"
+{load}
+[search]
+method = "fixed"
+"#
+    )
+}
+
 /// A folder that is removed at the end, unless the test fails.
 pub(crate) struct Folder(PathBuf);
 

@@ -4,37 +4,17 @@
 //! truth) and a generous upper one (a busy machine may add). A run whose verdict is "undecided"
 //! because this machine was disturbed may be repeated; a decided wrong figure fails at once.
 
-use crate::harness::{Folder, LB, REFLECTOR, Run, available, exclusive, has_program};
+use crate::harness::{Folder, LB, REFLECTOR, Run, available, exclusive, has_program, straight};
 
 /// How often a run is made that was undecided before.
 const TRIES: u32 = 3;
 
-/// A scenario with one open-loop trial straight to one reflector.
 fn fixed(rate: &str, request: &str, arguments: &str, sustain: &str) -> String {
-    format!(
-        r#"
-[scenario]
-name = "truth"
-question = "Is what the reflector does what the report says?"
-seed = 3
-[testbed]
-dut = "none"
-reflectors = 1
-reflector_arguments = [{arguments}]
-[workload]
-kind = "http"
-request = "{request}"
-requests_per_connection = 1
-close = "client-fin"
-[load]
-unit = "connections/s"
-rate = "{rate}"
-phases = {{ init = "100ms", ramp_up = "200ms", sustain = "{sustain}", ramp_down = "200ms" }}
-drain = "3s"
-[search]
-method = "fixed"
-"#
-    )
+    let load = format!(
+        r#"phases = {{ init = "100ms", ramp_up = "200ms", sustain = "{sustain}", ramp_down = "200ms" }}
+drain = "3s""#
+    );
+    straight("truth", 3, [rate, request, arguments, &load])
 }
 
 fn run_fixed(rate: &str, request: &str, arguments: &str, sustain: &str) -> (Folder, Run) {
