@@ -82,11 +82,10 @@ fn exhaust(lb: &Lb, old: &mut [TcpStream], is_http: bool) -> String {
     assert!(cpu < took / 10, "{cpu:?} of CPU time in {took:?}");
     assert!((1..=took.as_secs() as usize + 1).contains(&logged), "{logged} lines in {took:?}");
     drop(held);
-    // By itself: all who wait are accepted, seen to have gone, and the next one is served.
-    let mut fresh = lb.connect();
-    assert!(ask(&mut fresh, is_http), "a fresh client is not served");
+    // By itself: all who wait are accepted, seen to have gone, and the next one is served. While they
+    // are, there may be no descriptor for the server side of one more, who is then turned away.
+    until(|| "no fresh client is served".to_owned(), || ask(&mut lb.connect(), is_http));
     assert!(old.iter_mut().all(|client| ask(client, is_http)));
-    drop(fresh);
     format!(
         "out of descriptors for {:.1} s: {logged} lines logged, {:.1} ms of CPU time, {served} rounds of {} requests",
         took.as_secs_f64(),
