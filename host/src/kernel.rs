@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
 
 /// Raises the soft limit of open descriptors to the hard one and returns what then holds.
 pub fn raise_descriptor_limit() -> u64 {
@@ -111,7 +112,7 @@ pub fn descendants(root: u32) -> Vec<u32> {
 }
 
 /// Time one core has spent, in clock ticks (`/proc/stat`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct CoreTicks {
     /// Idle, waiting for disk included.
     pub idle: u64,

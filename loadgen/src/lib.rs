@@ -11,8 +11,10 @@
 //! - [`measure`]: what a trial measured (pure).
 //! - [`verdict`]: what it means (pure).
 //! - [`testbed`]: starts, pins, samples and stops DUT and reflectors.
+//! - [`archive`]: a run folder, read back.
 //! - [`report`]: what a person or a program reads of it; the only code that prints.
 
+pub mod archive;
 pub mod cli;
 mod command;
 pub mod engine;

@@ -28,4 +28,4 @@ pub use terminal::{complain, say, summary};
 pub use text::table;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;

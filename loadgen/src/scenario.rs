@@ -36,7 +36,7 @@ pub use label::{Compliance, compliance};
 pub use overrides::Overrides;
 pub use plan::Plan;
 pub use quick::{QuickOptions, quick};
-pub use text::{plan_text, summary};
+pub use text::{fingerprint, plan_text, summary};
 
 use error::Origin;
 use file::{ScenarioFile, WorkloadFile};

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+mod stored;
+
 /// Largest value a histogram tells apart: one hour.
 const HIGHEST_NS: u64 = 3_600_000_000_000;
 

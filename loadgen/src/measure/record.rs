@@ -88,7 +88,7 @@ impl TrialLoad {
 }
 
 /// One second of a trial, all workers merged.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Second {
     /// Seconds since the trial began (its ramp-up), from 0.
     pub index: u32,
@@ -111,7 +111,7 @@ pub struct Second {
 }
 
 /// Everything one trial measured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct TrialRecord {
     /// Number within the run, from 1.
     pub number: u32,

@@ -1,9 +1,11 @@
 //! What the testbed looked like at one moment: processor, memory and descriptors of every role.
 
 use host::kernel::CoreTicks;
+use serde::{Deserialize, Serialize};
 
 /// Who a process is in the testbed.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// This process.
     Generator,
@@ -25,7 +27,7 @@ impl Role {
 }
 
 /// One role at one moment. Counters only grow.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct RoleSample {
     /// Whose sample it is.
     pub role: Role,
@@ -48,7 +50,7 @@ pub struct RoleSample {
 }
 
 /// The testbed at one moment.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Sample {
     /// When, on `CLOCK_MONOTONIC`, in nanoseconds.
     pub at_ns: u64,

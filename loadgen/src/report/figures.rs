@@ -40,7 +40,7 @@ impl FigureRow<'_> {
 pub(super) const SUMMARY: &[(&str, FigureRowField)] = &[
     ("scenario", |f| f.plan.name.clone()),
     ("dut", |f| f.plan.testbed.dut.name.clone()),
-    ("figure", |f| f.figure.name.to_owned()),
+    ("figure", |f| f.figure.name.clone()),
     ("object_bytes", |f| f.figure.object_bytes.map(|bytes| bytes.to_string()).unwrap_or_default()),
     ("trial_s", |f| f.number(|r| r.sustain.as_secs_f64())),
     ("cps_mean", |f| {
@@ -58,7 +58,7 @@ pub(super) const SUMMARY: &[(&str, FigureRowField)] = &[
     ("bound", |f| bound(f.figure.bound).to_owned()),
     ("limited_by", |f| f.answer.limited_by.map(|limit| limit.name().to_owned()).unwrap_or_default()),
     ("verdict", |f| verdict(f.answer).map(|verdict| verdict.name().to_owned()).unwrap_or_default()),
-    ("label", |f| f.answer.label.to_owned()),
+    ("label", |f| f.answer.label.clone()),
     ("dut_cpu_us_per_operation", |f| maybe_bare(f.figure.dut_cpu_us_per_operation)),
     ("generator_busy_pct", |f| {
         let ends = f.record.and_then(usage::sustain);

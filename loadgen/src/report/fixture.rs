@@ -25,17 +25,17 @@ const CAPACITY: f64 = 1_000.0;
 const BODY: u64 = 1_024;
 
 /// A run with all that a report needs.
-pub(super) struct Run {
-    pub(super) plan: Plan,
-    pub(super) trials: Vec<TrialRecord>,
-    pub(super) passed: Vec<Option<bool>>,
-    pub(super) reasons: Vec<Vec<String>>,
-    pub(super) answer: Answer,
-    pub(super) environment: Value,
+pub(crate) struct Run {
+    pub(crate) plan: Plan,
+    pub(crate) trials: Vec<TrialRecord>,
+    pub(crate) passed: Vec<Option<bool>>,
+    pub(crate) reasons: Vec<Vec<String>>,
+    pub(crate) answer: Answer,
+    pub(crate) environment: Value,
 }
 
 /// A search that found the DUT's limit.
-pub(super) fn run() -> &'static Run {
+pub(crate) fn run() -> &'static Run {
     static RUN: OnceLock<Run> = OnceLock::new();
     RUN.get_or_init(|| {
         let steps = [
@@ -69,7 +69,7 @@ pub(super) fn run() -> &'static Run {
 }
 
 /// The same run, interrupted in its third trial, with markup in every text that a user can choose.
-pub(super) fn interrupted() -> Run {
+pub(crate) fn interrupted() -> Run {
     let whole = run();
     let mut trials = whole.trials[..3].to_vec();
     trials[2].ended_early = Some(EndedEarly::Interrupted);
@@ -89,7 +89,7 @@ pub(super) fn interrupted() -> Run {
         }],
         books: Vec::new(),
         warnings: vec!["the run was interrupted in trial 3; run it again without interruption".to_owned()],
-        label: "derived",
+        label: "derived".to_owned(),
         deviations: whole.answer.deviations.clone(),
         exit: Exit::Interrupted,
         reason: "interrupted by the user".to_owned(),
@@ -99,7 +99,7 @@ pub(super) fn interrupted() -> Run {
 }
 
 /// A run at a fixed load against a web server somewhere else: no reflectors, no CPU time to read.
-pub(super) fn external() -> Run {
+pub(crate) fn external() -> Run {
     let whole = run();
     let mut record = whole.trials[8].clone();
     record.number = 1;
@@ -136,7 +136,7 @@ pub(super) fn external() -> Run {
 }
 
 /// Writes a run folder as a run does, second by second.
-pub(super) fn write(run: &Run, root: &Path) -> PathBuf {
+pub(crate) fn write(run: &Run, root: &Path) -> PathBuf {
     let mut folder = RunFolder::create(root, &run.plan, "name = \"cps\"\n", &run.environment).unwrap();
     for ((record, passed), reasons) in run.trials.iter().zip(&run.passed).zip(&run.reasons) {
         for (second, samples) in record.seconds.iter().zip(record.samples.windows(2)) {
@@ -147,6 +147,27 @@ pub(super) fn write(run: &Run, root: &Path) -> PathBuf {
     }
     folder.finish(&run.plan, &run.trials, &run.answer).unwrap();
     folder.path().to_owned()
+}
+
+/// A folder of this test alone, removed afterwards.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("nadare-report-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// What became of the trials of a run.
@@ -452,7 +473,7 @@ fn answer(trials: &[TrialRecord]) -> Answer {
     let confirm = &trials[8];
     Answer {
         figures: vec![Figure {
-            name: "cps",
+            name: "cps".to_owned(),
             value: confirm.achieved_rate(),
             bound: Bound::Exact,
             trial: 9,
@@ -485,7 +506,7 @@ fn answer(trials: &[TrialRecord]) -> Answer {
             serious: false,
         }],
         warnings: vec!["generator and DUT share one machine; use a second machine for absolute numbers".to_owned()],
-        label: "derived",
+        label: "derived".to_owned(),
         deviations: vec![
             "sustain is 10 s; RFC 9411 asks for 300 s".to_owned(),
             "one search; RFC 9411 asks for several".to_owned(),

@@ -13,12 +13,13 @@ use super::figures::{FigureRow, SUMMARY};
 use super::html::Page;
 use super::plot::{self, Material};
 use super::rows::{self, LATENCY, OUTCOMES, SERVERS, TRIALS, TimelineRow, TrialRow};
-use super::sheet::{Sheet, encode, replace};
+use super::sheet::{Lines, Sheet, encode, replace};
 use super::{ReportError, curve, result};
+use crate::archive::{self, Begun, Kept, dut_file, folder_name};
 use crate::measure::record::Purpose;
 use crate::measure::{Phase, Sample, Second, TrialRecord};
-use crate::scenario::Plan;
 use crate::scenario::plan::{DutKind, Template};
+use crate::scenario::{self, Plan};
 use crate::verdict::answer::Answer;
 
 /// Run folders that may begin in the same second.
@@ -39,6 +40,7 @@ pub struct RunFolder {
     outcomes: Sheet,
     servers: Sheet,
     latency: Sheet,
+    records: Lines,
     notes: Vec<TrialNote>,
 }
 
@@ -61,19 +63,21 @@ impl RunFolder {
     /// [`ReportError`] naming the file that cannot be written.
     pub fn create(root: &Path, plan: &Plan, plan_text: &str, environment: &Value) -> Result<Self, ReportError> {
         let path = make_unique(&root.join(folder_name(&plan.name)), &host::clock::folder_stamp())?;
+        let made_ns = host::clock::monotonic_ns();
         let environment_text = serde_json::to_string_pretty(environment)
-            .map_err(|source| ReportError::format("the environment", &path.join("environment.json"), source))?;
+            .map_err(|source| ReportError::format("the environment", &path.join(archive::ENVIRONMENT), source))?;
         if !plan.scenario_text.is_empty() {
             replace(&path.join("scenario.toml"), plan.scenario_text.as_bytes())?;
         }
         replace(&path.join("plan.toml"), plan_text.as_bytes())?;
-        replace(&path.join("environment.json"), (environment_text + "\n").as_bytes())?;
+        replace(&path.join(archive::ENVIRONMENT), (environment_text + "\n").as_bytes())?;
         write_dut(&path, plan)?;
+        write_begun(&path, plan, environment, made_ns)?;
 
         let cores = host::kernel::core_ticks().len();
         let sheet = |name: &str, header: rows::Row| Sheet::create(path.join(name), &header);
         Ok(Self {
-            made_ns: host::clock::monotonic_ns(),
+            made_ns,
             cores,
             environment: environment.clone(),
             plan_text: plan_text.to_owned(),
@@ -82,6 +86,7 @@ impl RunFolder {
             outcomes: sheet("outcomes.csv", OUTCOMES.map(str::to_owned).into())?,
             servers: sheet("servers.csv", rows::header(SERVERS))?,
             latency: sheet("latency.csv", LATENCY.map(str::to_owned).into())?,
+            records: Lines::create(path.join(archive::TRIALS))?,
             notes: Vec::new(),
             path,
         })
@@ -109,7 +114,8 @@ impl RunFolder {
         self.timeline.rows(&[row.fields(self.cores)])
     }
 
-    /// Appends one trial to `trials.csv`, `outcomes.csv`, `servers.csv` and `latency.csv`.
+    /// Appends one trial to `trials.csv`, `outcomes.csv`, `servers.csv`, `latency.csv` and
+    /// `trials.jsonl`.
     ///
     /// # Errors
     /// [`ReportError`] naming the file.
@@ -119,7 +125,8 @@ impl RunFolder {
         self.outcomes.rows(&rows::outcome_rows(record))?;
         let servers: Vec<_> = rows::servers(record).iter().map(|server| rows::row(SERVERS, server)).collect();
         self.servers.rows(&servers)?;
-        self.latency.rows(&rows::latency_rows(record))
+        self.latency.rows(&rows::latency_rows(record))?;
+        self.records.push(&Kept { passed, reasons: reasons.to_vec(), record: record.clone() })
     }
 
     /// Writes the answer: numbers first, then the page, the pictures and the histograms.
@@ -129,7 +136,7 @@ impl RunFolder {
     pub fn finish(&mut self, plan: &Plan, trials: &[TrialRecord], answer: &Answer) -> Result<(), ReportError> {
         let run = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         self.write_summary(&run, plan, trials, answer)?;
-        let path = self.path.join("result.json");
+        let path = self.path.join(archive::RESULT);
         let text = result::document(&run, plan, trials, &self.notes, answer)
             .and_then(|document| serde_json::to_string_pretty(&document))
             .map_err(|source| ReportError::format("the answer", &path, source))?;
@@ -214,12 +221,22 @@ fn make_unique(parent: &Path, stamp: &str) -> Result<PathBuf, ReportError> {
     Err(ReportError::NamesTaken { path: parent.join(stamp), attempts: SIBLINGS_MAX - 1 })
 }
 
-/// The scenario's name as the name of one folder: whatever could lead elsewhere is replaced.
-fn folder_name(name: &str) -> String {
-    let plain = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
-    let name: String = name.chars().take(100).map(plain).collect();
-    let name = name.trim_start_matches('.');
-    if name.is_empty() { "unnamed".to_owned() } else { name.to_owned() }
+/// Writes what was asked, for programs that read the folder.
+fn write_begun(folder: &Path, plan: &Plan, environment: &Value, made_ns: u64) -> Result<(), ReportError> {
+    let fact = |name: &str| environment[name].as_str().map(str::to_owned);
+    let begun = Begun {
+        schema: archive::SCHEMA,
+        run: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        version: fact("version").unwrap_or_default(),
+        commit: fact("commit"),
+        began_unix_ns: host::clock::unix_ns(),
+        began_monotonic_ns: made_ns,
+        scenario: scenario::fingerprint(plan),
+        plan: plan.clone(),
+    };
+    let path = folder.join(archive::BEGUN);
+    let text = serde_json::to_string_pretty(&begun).map_err(|source| ReportError::format("the plan", &path, source))?;
+    replace(&path, (text + "\n").as_bytes())
 }
 
 /// Copies the DUT's file and the template it names, so that the run folder is enough to run again.
@@ -229,7 +246,7 @@ fn write_dut(folder: &Path, plan: &Plan) -> Result<(), ReportError> {
         return Ok(());
     }
     let path = dut_file(folder, plan);
-    let beside = folder.join("dut");
+    let beside = folder.join(archive::DUT);
     fs::create_dir_all(&beside).map_err(|source| ReportError::write(&beside, source))?;
     replace(&path, dut.file_text.as_bytes())?;
     let template: Option<&Template> = match &dut.kind {
@@ -243,32 +260,10 @@ fn write_dut(folder: &Path, plan: &Plan) -> Result<(), ReportError> {
     }
 }
 
-/// Where the DUT's file is kept: under its own name, because reports call the DUT by it.
-fn dut_file(folder: &Path, plan: &Plan) -> PathBuf {
-    folder.join("dut").join(format!("{}.toml", folder_name(&plan.testbed.dut.name)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
-
-    /// A folder of this test alone, removed afterwards.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("nadare-report-{}-{name}", std::process::id()));
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
+    use crate::report::fixture::{self, Scratch};
 
     fn read(path: &Path) -> Vec<csv::StringRecord> {
         let mut reader = csv::ReaderBuilder::new().has_headers(false).from_path(path).unwrap();
@@ -279,7 +274,7 @@ mod tests {
     fn a_run_leaves_every_file_with_every_row() {
         let scratch = Scratch::new("rows");
         let run = fixture::run();
-        let path = fixture::write(run, &scratch.0);
+        let path = fixture::write(run, scratch.path());
         let rows = |name: &str| read(&path.join(name)).len() - 1;
         let seconds: usize = run.trials.iter().map(|record| record.seconds.len()).sum();
         assert_eq!(rows("timeline.csv"), seconds);
@@ -309,7 +304,7 @@ mod tests {
     #[test]
     fn the_summary_begins_with_the_promised_columns() {
         let scratch = Scratch::new("summary");
-        let path = fixture::write(fixture::run(), &scratch.0);
+        let path = fixture::write(fixture::run(), scratch.path());
         let summary = read(&path.join("summary.csv"));
         let golden = include_str!("../../tests/golden/summary-header.csv");
         assert_eq!(summary[0].iter().collect::<Vec<_>>().join(","), golden.trim_end());
@@ -337,7 +332,7 @@ mod tests {
         let scratch = Scratch::new("full");
         let run = fixture::external();
         for full in ["report.html", "rate.png"] {
-            let mut folder = RunFolder::create(&scratch.0, &run.plan, "", &run.environment).unwrap();
+            let mut folder = RunFolder::create(scratch.path(), &run.plan, "", &run.environment).unwrap();
             std::os::unix::fs::symlink("/dev/full", folder.path().join(format!(".draft-{full}"))).unwrap();
             let error = folder.finish(&run.plan, &run.trials, &run.answer).unwrap_err();
             assert!(error.is_disk_full(), "{error:?}");
@@ -351,7 +346,7 @@ mod tests {
     fn two_runs_in_one_second_get_two_folders() {
         let scratch = Scratch::new("siblings");
         let names: Vec<_> = (0..3)
-            .map(|_| make_unique(&scratch.0, "20261123-040506").unwrap().file_name().unwrap().to_owned())
+            .map(|_| make_unique(scratch.path(), "20261123-040506").unwrap().file_name().unwrap().to_owned())
             .collect();
         assert_eq!(names, ["20261123-040506", "20261123-040506-2", "20261123-040506-3"]);
     }

@@ -7,6 +7,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::ReportError;
 
 /// A CSV file that grows row by row.
@@ -25,15 +27,19 @@ impl Sheet {
     /// # Errors
     /// [`ReportError`] with the file's name.
     pub(super) fn create(path: PathBuf, header: &[String]) -> Result<Self, ReportError> {
+        let mut sheet = Self::open(path, header.len())?;
+        sheet.rows(&[header.to_vec()])?;
+        Ok(sheet)
+    }
+
+    fn open(path: PathBuf, columns: usize) -> Result<Self, ReportError> {
         let file = OpenOptions::new()
             .create(true)
             .write(true)
             .truncate(true)
             .open(&path)
             .map_err(|source| ReportError::write(&path, source))?;
-        let mut sheet = Self { path, file, columns: header.len(), length: 0 };
-        sheet.rows(&[header.to_vec()])?;
-        Ok(sheet)
+        Ok(Self { path, file, columns, length: 0 })
     }
 
     /// Appends rows, all or nothing.
@@ -54,6 +60,32 @@ impl Sheet {
         }
         self.length += bytes.len() as u64;
         Ok(())
+    }
+}
+
+/// A file of JSON values, one per line, that grows value by value.
+#[derive(Debug)]
+pub(super) struct Lines(Sheet);
+
+impl Lines {
+    /// Begins an empty file. An existing one is cut to nothing.
+    ///
+    /// # Errors
+    /// [`ReportError`] with the file's name.
+    pub(super) fn create(path: PathBuf) -> Result<Self, ReportError> {
+        Sheet::open(path, 0).map(Self)
+    }
+
+    /// Appends one value, all of its line or nothing.
+    ///
+    /// # Errors
+    /// [`ReportError`] with the file's name.
+    pub(super) fn push<T: Serialize>(&mut self, value: &T) -> Result<(), ReportError> {
+        let Self(sheet) = self;
+        let mut line =
+            serde_json::to_vec(value).map_err(|source| ReportError::format("a value", &sheet.path, source))?;
+        line.push(b'\n');
+        sheet.append(&line).map_err(|source| ReportError::write(&sheet.path, source))
     }
 }
 

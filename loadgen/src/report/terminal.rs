@@ -102,7 +102,7 @@ pub(super) fn figure_text(plan: &Plan, figure: &Figure) -> String {
 
 /// The unit of a figure.
 pub(super) fn figure_unit(plan: &Plan, figure: &Figure) -> &'static str {
-    match figure.name {
+    match figure.name.as_str() {
         "cps" => "connections/s",
         "tps" => "transactions/s",
         "cc" => "connections",
@@ -186,7 +186,7 @@ pub(super) fn cost_text(plan: &Plan, figure: &Figure) -> String {
         return "not visible from here: the DUT runs where its CPU time cannot be read".to_owned();
     };
     let cost = format!("{} µs CPU per operation", amount(cost));
-    let per_second = match figure.name {
+    let per_second = match figure.name.as_str() {
         "cc" => "operations/s",
         _ => figure_unit(plan, figure),
     };

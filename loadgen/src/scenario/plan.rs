@@ -7,11 +7,11 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wire::units::{Percent, Rate};
 
 /// One question, resolved.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Plan {
     /// Short name; also the name of the folder under `reports/`.
     pub name: String,
@@ -37,7 +37,7 @@ pub struct Plan {
 }
 
 /// Which defaults fill what a scenario leaves out.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Profile {
     /// The durations and waits that the RFCs ask for.
@@ -50,7 +50,7 @@ pub enum Profile {
 }
 
 /// Who takes part and where.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct TestbedPlan {
     /// `loopback`, or `external` when the DUT is somewhere else.
     pub network: Network,
@@ -72,7 +72,7 @@ pub struct TestbedPlan {
 }
 
 /// Where the testbed's addresses live.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Network {
     /// 127.0.0.0/8 and ::1.
@@ -82,7 +82,7 @@ pub enum Network {
 }
 
 /// The load balancer under test.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Dut {
     /// Name in reports: the stem of its file, `none`, or the address.
     pub name: String,
@@ -100,7 +100,7 @@ pub struct Dut {
 }
 
 /// How a DUT comes to be.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum DutKind {
     /// The reference LB, as a child process.
@@ -136,7 +136,7 @@ pub enum DutKind {
 
 /// A configuration template: `{port}`, `{admin}`, `{reflectors}`, `{run}`, `{workers}` are filled in, and a line
 /// with `{name}` or `{address}` is repeated for each reflector.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Template {
     /// File it came from.
     pub path: PathBuf,
@@ -146,7 +146,7 @@ pub struct Template {
 }
 
 /// When a started program counts as ready.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Ready {
     /// Address that must accept a TCP connection; `{port}` is filled in.
     pub tcp: String,
@@ -155,7 +155,7 @@ pub struct Ready {
 }
 
 /// What one operation is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Workload {
     /// The protocol.
     pub kind: WorkloadKind,
@@ -166,7 +166,7 @@ pub struct Workload {
 }
 
 /// The protocol of a workload.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum WorkloadKind {
     /// Connect and close; or, when connections are held, connect, hold, close. No bytes.
@@ -176,7 +176,7 @@ pub enum WorkloadKind {
 }
 
 /// The requests of an HTTP workload.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct HttpPlan {
     /// Path and query: `/?s=1k`.
     pub request: String,
@@ -191,7 +191,7 @@ pub struct HttpPlan {
 }
 
 /// What a response body must be.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BodyCheck {
     /// So many bytes of the reflectors' table, at the offset of the request's nonce.
@@ -204,7 +204,7 @@ pub enum BodyCheck {
 }
 
 /// Who closes a connection and how.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CloseMode {
     /// The client sends the first FIN (RFC 9411).
@@ -217,7 +217,7 @@ pub enum CloseMode {
 }
 
 /// How much load, and when.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct LoadPlan {
     /// What carries the connections.
     pub engine: Engine,
@@ -250,7 +250,7 @@ pub struct LoadPlan {
 }
 
 /// What carries the connections of the generator.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Engine {
     /// Non-blocking sockets and epoll.
@@ -271,7 +271,7 @@ impl Engine {
 }
 
 /// What a load is counted in.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Unit {
     /// New connections per second: CPS.
     #[serde(rename = "connections/s")]
@@ -309,7 +309,7 @@ impl Unit {
 }
 
 /// Arrival process of an open loop.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Arrivals {
     /// Equal gaps.
@@ -320,7 +320,7 @@ pub enum Arrivals {
 }
 
 /// Shape of the load over sustain.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "shape", rename_all = "kebab-case")]
 pub enum Pattern {
     /// The intended load throughout.
@@ -338,7 +338,7 @@ pub enum Pattern {
 }
 
 /// Lengths of the phases of a trial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Phases {
     /// Once per run, before the first trial: no load.
     pub init: Duration,
@@ -351,7 +351,7 @@ pub struct Phases {
 }
 
 /// Which trials answer the question.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "method", rename_all = "kebab-case")]
 pub enum SearchPlan {
     /// One trial at the load of `[load]`.
@@ -366,7 +366,7 @@ pub enum SearchPlan {
 }
 
 /// The highest load that passes.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct ClimbPlan {
     /// First load.
     pub start: StartLoad,
@@ -385,7 +385,7 @@ pub struct ClimbPlan {
 }
 
 /// First load of a climb.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StartLoad {
     /// Share of the ceiling found without the DUT.
@@ -395,7 +395,7 @@ pub enum StartLoad {
 }
 
 /// One line of `[expect]`: `cps = ">= 1000"`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Expectation {
     /// What is compared.
     pub metric: Metric,
@@ -408,7 +408,7 @@ pub struct Expectation {
 }
 
 /// What an expectation compares.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
     /// Connections per second.
@@ -432,7 +432,7 @@ pub enum Metric {
 }
 
 /// How an expectation compares.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Comparison {
     /// `<`
     #[serde(rename = "<")]

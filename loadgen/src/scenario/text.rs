@@ -20,6 +20,21 @@ use super::plan::{
 };
 use super::words::{ExpectText, PatternFile, StartFile};
 
+/// Says whether two plans ask the same question: equal for equal plans, whatever their DUT.
+/// 64 bits of FNV-1a over the plan's JSON, as 16 hexadecimal digits; it tells apart what
+/// differs by accident and is no defence against intent.
+pub fn fingerprint(plan: &Plan) -> String {
+    let mut value = serde_json::to_value(plan).unwrap_or_default();
+    if let Some(testbed) = value.get_mut("testbed").and_then(serde_json::Value::as_object_mut) {
+        testbed.remove("dut");
+    }
+    let hash = value
+        .to_string()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{hash:016x}")
+}
+
 /// The resolved plan as a scenario file. The DUT is named by its file, to be found beside it.
 pub fn plan_text(plan: &Plan) -> String {
     let compliance = compliance(plan);

@@ -1,11 +1,11 @@
 //! The answer of a run: figures, who limited them, what became of the expectations.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Evidence, Judged, LimitedBy};
 
 /// How a program of Nadare ends.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Exit {
     /// Every stated expectation is decided and met; or none is stated and the DUT set the maximum,
@@ -38,7 +38,7 @@ impl Exit {
 }
 
 /// Whether a figure is the value itself or a lower bound of it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bound {
     /// The value.
@@ -48,10 +48,10 @@ pub enum Bound {
 }
 
 /// One figure of a run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Figure {
     /// `cps`, `tps` or `cc`.
-    pub name: &'static str,
+    pub name: String,
     /// Per second, or connections.
     pub value: f64,
     /// The value itself, or "at least".
@@ -71,7 +71,7 @@ pub struct Figure {
 }
 
 /// A disagreement between the books of client and reflectors, or within one of them.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Mismatch {
     /// Number of the trial.
     pub trial: u32,
@@ -82,7 +82,7 @@ pub struct Mismatch {
 }
 
 /// The answer of a run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Answer {
     /// The figures; empty if nothing could be measured.
     pub figures: Vec<Figure>,
@@ -97,7 +97,7 @@ pub struct Answer {
     /// What the user should know, each with the next step.
     pub warnings: Vec<String>,
     /// `unconditional`, `conditional` or `derived` (RFC 2544, 5), from the plan.
-    pub label: &'static str,
+    pub label: String,
     /// What the plan does otherwise than the RFCs.
     pub deviations: Vec<String>,
     /// How the program ends.

@@ -66,7 +66,7 @@ pub fn answer(
         judged,
         books,
         warnings,
-        label: compliance.label,
+        label: compliance.label.to_owned(),
         deviations: compliance.deviations,
         exit,
         reason,
@@ -220,7 +220,7 @@ impl<'a> Case<'a> {
         // Utilisation law: utilisation = rate × service time, here in core-seconds per operation.
         let cpu_us = dut_used.filter(|used| *used > 0.0 && operations > 0.0).map(|used| used * 1e6 / operations);
         Figure {
-            name,
+            name: name.to_owned(),
             value,
             bound,
             trial: trial.number,

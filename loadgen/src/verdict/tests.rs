@@ -293,7 +293,7 @@ fn a_dut_at_its_limit_gives_an_exact_figure_with_its_cost() {
     let answer = Run::of_dut().answer(&cps("cps = \">= 1000\"\nfailed = \"< 0.001%\""));
     assert_eq!((answer.limited_by, answer.exit), (Some(LimitedBy::Dut), Exit::Met), "{answer:#?}");
     let figure = &answer.figures[0];
-    assert_eq!((figure.name, figure.value, figure.bound, figure.trial), ("cps", 2_000.0, Bound::Exact, 4));
+    assert_eq!((figure.name.as_str(), figure.value, figure.bound, figure.trial), ("cps", 2_000.0, Bound::Exact, 4));
     assert_eq!((figure.failed_at, figure.ceiling, figure.object_bytes), (Some(2_100.0), Some(5_000.0), Some(1024)));
     let cpu = figure.dut_cpu_us_per_operation.unwrap();
     assert!((cpu - 485.0).abs() < 0.1, "0.97 cores over 2,000/s is 485 µs, found {cpu}");
