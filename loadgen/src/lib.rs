@@ -4,6 +4,8 @@
 //! - [`suite`]: a run, from the first process started to the last file written.
 //! - [`scenario`]: files to a [`scenario::Plan`] (pure).
 //! - [`schedule`]: when each operation is due (pure).
+//! - [`gate`]: is a candidate worse than its baseline by more than is tolerated (pure).
+//! - [`statistics`]: quantiles, intervals and exact tests (pure).
 //! - [`search`]: which load to try next (pure).
 //! - [`trial`]: one trial from ramp-up to collection.
 //! - [`engine`]: owns sockets and time and drives workloads.
@@ -18,12 +20,14 @@ pub mod archive;
 pub mod cli;
 mod command;
 pub mod engine;
+pub mod gate;
 pub mod interrupt;
 pub mod measure;
 pub mod report;
 pub mod scenario;
 pub mod schedule;
 pub mod search;
+pub mod statistics;
 pub mod suite;
 pub mod testbed;
 pub mod trial;

@@ -93,6 +93,8 @@ fn pure_files_are_pure() {
         "loadgen/src/workload",
         "loadgen/src/measure",
         "loadgen/src/search",
+        "loadgen/src/gate",
+        "loadgen/src/statistics",
         "loadgen/src/verdict",
         "lb/src/config",
         "lb/src/service/http/defect",

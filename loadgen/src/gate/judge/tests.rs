@@ -1,0 +1,1 @@
+//! The rule at its edges.
