@@ -10,6 +10,8 @@
 //! as if ties were broken by a coin that always falls the other way, so that neither p nor a bound
 //! promises more than it holds; and the test rejects exactly when its bound leaves zero out.
 
+use super::middle;
+
 /// What the signed-rank test says about differences.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SignedRank {
@@ -89,11 +91,6 @@ pub fn hodges_lehmann(differences: &[f64]) -> Option<f64> {
 /// The least number of pairs whose smallest p, 2⁻ⁿ, is at most `alpha`. 0 for an α of 1 or more.
 pub fn pairs_needed(alpha: f64) -> u32 {
     (0..1_074).find(|&pairs| 0.5_f64.powi(pairs as i32) <= alpha).unwrap_or(1_074)
-}
-
-fn middle(sorted: &[f64]) -> f64 {
-    let half = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[half] } else { sorted[half - 1] / 2.0 + sorted[half] / 2.0 }
 }
 
 /// P(T⁺ ≤ t) for t from 0 to n (n + 1) / 2: each rank is in the sum or not, with equal chances.
