@@ -6,11 +6,13 @@
 //! pairs after a decision nor looks in between can change it. What it needs from a machine is measured
 //! by [`noise`] from pairs of the same build. Pure: pairs are measured, stored and printed elsewhere.
 
+pub mod history;
 mod judge;
 mod metric;
 mod noise;
 mod pair;
 mod settings;
+pub mod trend;
 mod words;
 
 pub use judge::{Decision, Finding, Judgement, judge};

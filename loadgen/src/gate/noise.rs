@@ -96,3 +96,61 @@ fn gates(settings: &Settings, pairs: &[&Pair]) -> (usize, usize) {
     }
     (gates, failed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::Order;
+
+    fn pairs(effects: impl IntoIterator<Item = f64>) -> Vec<Pair> {
+        let pair = |(at, effect): (usize, f64)| Pair {
+            number: at as u32,
+            order: Order::BaselineFirst,
+            baseline: vec![(Metric::Tps, 1_000.0)],
+            candidate: vec![(Metric::Tps, 1_000.0 * effect.exp())],
+            discarded: None,
+        };
+        effects.into_iter().enumerate().map(pair).collect()
+    }
+
+    fn settings() -> Settings {
+        Settings::new(vec![Limit { metric: Metric::Tps, delta: 0.05 }]).unwrap()
+    }
+
+    #[test]
+    fn the_proposed_delta_is_two_standard_errors_of_the_first_look_rounded_up() {
+        // ± 6.2 % has a standard deviation of 6.4 % over 20 pairs; 2 · 6.4 % / √8 is 4.5 %.
+        let found = noise(&settings(), &pairs((0..20).map(|at| if at % 2 == 0 { 0.062 } else { -0.062 })));
+        let metric = &found.metrics[0];
+        assert!((metric.sd.unwrap() - 0.063_6).abs() < 1e-3, "{metric:?}");
+        assert_eq!((metric.delta, metric.delta_proposed), (0.05, Some(0.05)));
+        assert_eq!((found.n, found.discarded), (20, 0));
+        let louder = noise(&settings(), &pairs((0..20).map(|at| if at % 2 == 0 { 0.12 } else { -0.12 })));
+        assert_eq!(louder.metrics[0].delta_proposed, Some(0.10));
+        let hopeless = noise(&settings(), &pairs((0..20).map(|at| if at % 2 == 0 { 1.0 } else { -1.0 })));
+        assert_eq!(hopeless.metrics[0].delta_proposed, None);
+        let silent = noise(&settings(), &pairs([0.0; 8]));
+        assert_eq!((silent.metrics[0].sd, silent.metrics[0].delta_proposed), (Some(0.0), Some(0.01)));
+    }
+
+    #[test]
+    fn a_side_that_is_favoured_shows_in_p_and_fails_gates() {
+        let fair = noise(&settings(), &pairs((0..24).map(|at| f64::from(at % 3 - 1) / 100.0)));
+        assert!(fair.metrics[0].p.unwrap() > 0.5 && fair.metrics[0].hodges_lehmann.unwrap().abs() < 1e-12, "{fair:?}");
+        assert_eq!((fair.gates, fair.failed), (3, 0));
+        let favoured = noise(&settings(), &pairs((0..24).map(|at| -0.08 - f64::from(at % 3) / 100.0)));
+        assert!(favoured.metrics[0].p.unwrap() < 1e-4, "{favoured:?}");
+        assert_eq!((favoured.gates, favoured.failed), (3, 3));
+    }
+
+    #[test]
+    fn too_few_pairs_propose_nothing() {
+        let none = noise(&settings(), &[]);
+        let metric = &none.metrics[0];
+        assert_eq!((metric.sd, metric.hodges_lehmann, metric.p, metric.delta_proposed), (None, None, None, None));
+        let mut discarded = pairs([0.1, 0.2]);
+        discarded[0].discarded = Some("steal 7 %".to_owned());
+        let one = noise(&settings(), &discarded);
+        assert_eq!((one.n, one.discarded, one.gates, one.metrics[0].sd), (1, 1, 0, None));
+    }
+}
