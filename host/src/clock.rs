@@ -25,6 +25,13 @@ pub fn wall_clock() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
+/// A time of day in nanoseconds since 1970 as [`wall_clock`] writes it; the epoch for one beyond the
+/// calendar's end.
+pub fn wall_clock_at(unix_ns: u64) -> String {
+    let at = jiff::Timestamp::from_nanosecond(unix_ns.into()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
 /// The time of day as it stands in the name of a run folder, in UTC: `20261123-040506`.
 pub fn folder_stamp() -> String {
     jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string()
@@ -39,6 +46,11 @@ pub fn http_date() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_of_day_reads_back() {
+        assert_eq!(wall_clock_at(1_795_406_706_789_000_000), "2026-11-23T04:05:06.789Z");
+    }
 
     #[test]
     fn an_http_date_has_its_fixed_form() {

@@ -12,6 +12,7 @@ mod figures;
 mod folder;
 mod html;
 mod live;
+mod page;
 mod plot;
 mod result;
 mod rows;

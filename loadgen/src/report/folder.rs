@@ -31,6 +31,8 @@ pub struct RunFolder {
     path: PathBuf,
     /// When the folder was made, on `CLOCK_MONOTONIC`.
     made_ns: u64,
+    /// The same moment in nanoseconds since 1970.
+    began_unix_ns: u64,
     /// Columns of `timeline.csv` for cores.
     cores: usize,
     environment: Value,
@@ -72,12 +74,13 @@ impl RunFolder {
         replace(&path.join("plan.toml"), plan_text.as_bytes())?;
         replace(&path.join(archive::ENVIRONMENT), (environment_text + "\n").as_bytes())?;
         write_dut(&path, plan)?;
-        write_begun(&path, plan, environment, made_ns)?;
+        let began_unix_ns = write_begun(&path, plan, environment, made_ns)?;
 
         let cores = host::kernel::core_ticks().len();
         let sheet = |name: &str, header: rows::Row| Sheet::create(path.join(name), &header);
         Ok(Self {
             made_ns,
+            began_unix_ns,
             cores,
             environment: environment.clone(),
             plan_text: plan_text.to_owned(),
@@ -156,7 +159,8 @@ impl RunFolder {
             pictures: &pictures,
             environment: &self.environment,
             plan_text: &self.plan_text,
-            again: self.again(material.plan),
+            again: again(material.plan),
+            began: &host::clock::wall_clock_at(self.began_unix_ns),
         };
         let path = self.path.join("report.html");
         let text = page.render().map_err(|source| ReportError::format("the page", &path, source))?;
@@ -167,18 +171,6 @@ impl RunFolder {
             plot::write_png(drawn, &self.path.join(format!("{}.png", picture.stem)))?;
         }
         Ok(())
-    }
-
-    /// The command that runs it again from this folder; `None` for a run without a scenario file.
-    fn again(&self, plan: &Plan) -> Option<String> {
-        if plan.scenario_text.is_empty() {
-            return None;
-        }
-        let mut command = format!("loadgen {}", self.path.join("scenario.toml").display());
-        if !plan.testbed.dut.file_text.is_empty() {
-            command.push_str(&format!(" --dut {}", dut_file(&self.path, plan).display()));
-        }
-        Some(command)
     }
 
     fn write_summary(
@@ -197,6 +189,19 @@ impl RunFolder {
         let bytes = encode(&rows).map_err(|source| ReportError::format("a figure", &path, source))?;
         replace(&path, &bytes)
     }
+}
+
+/// The command that runs it again within its folder; `None` for a run without a scenario file. It is
+/// the same wherever the folder lies, and the new run folder lies beside the old one.
+fn again(plan: &Plan) -> Option<String> {
+    if plan.scenario_text.is_empty() {
+        return None;
+    }
+    let mut command = "loadgen scenario.toml --reports ../..".to_owned();
+    if !plan.testbed.dut.file_text.is_empty() {
+        command.push_str(&format!(" --dut {}", dut_file(Path::new(""), plan).display()));
+    }
+    Some(command)
 }
 
 /// The trial a figure comes from.
@@ -221,8 +226,9 @@ fn make_unique(parent: &Path, stamp: &str) -> Result<PathBuf, ReportError> {
     Err(ReportError::NamesTaken { path: parent.join(stamp), attempts: SIBLINGS_MAX - 1 })
 }
 
-/// Writes what was asked, for programs that read the folder.
-fn write_begun(folder: &Path, plan: &Plan, environment: &Value, made_ns: u64) -> Result<(), ReportError> {
+/// Writes what was asked, for programs that read the folder; returns when the run began, in
+/// nanoseconds since 1970.
+fn write_begun(folder: &Path, plan: &Plan, environment: &Value, made_ns: u64) -> Result<u64, ReportError> {
     let fact = |name: &str| environment[name].as_str().map(str::to_owned);
     let begun = Begun {
         schema: archive::SCHEMA,
@@ -236,7 +242,8 @@ fn write_begun(folder: &Path, plan: &Plan, environment: &Value, made_ns: u64) ->
     };
     let path = folder.join(archive::BEGUN);
     let text = serde_json::to_string_pretty(&begun).map_err(|source| ReportError::format("the plan", &path, source))?;
-    replace(&path, (text + "\n").as_bytes())
+    replace(&path, (text + "\n").as_bytes())?;
+    Ok(begun.began_unix_ns)
 }
 
 /// Copies the DUT's file and the template it names, so that the run folder is enough to run again.

@@ -6,12 +6,15 @@
 mod axis;
 mod canvas;
 mod charts;
+mod interactive;
 mod shares;
 mod timeline;
 
 use std::path::Path;
 
 use plotters::prelude::{BitMapBackend, DrawingBackend, IntoDrawingArea, SVGBackend};
+
+use serde_json::Value;
 
 use super::ReportError;
 use super::folder::TrialNote;
@@ -54,20 +57,30 @@ pub(super) struct Drawn {
     chart: Chart,
     /// The picture as SVG text.
     pub(super) svg: String,
+    /// Its data for the script of a page; `None` where the drawing says it all.
+    pub(super) live: Option<Value>,
+}
+
+impl Drawn {
+    /// What stands above the picture.
+    pub(super) fn title(&self) -> &str {
+        &self.chart.title
+    }
 }
 
 /// The pictures of a run, in the order of the report.
 pub(super) fn pictures(material: &Material<'_>) -> Vec<Picture> {
     let charts = [
         ("rate", timeline::rate(material)),
+        ("latency", timeline::latency(material)),
+        ("cpu", timeline::cpu(material)),
         ("connections", timeline::connections(material)),
         ("latency_load", charts::latency_against_load(material)),
         ("latency_curve", charts::latency_curve(material)),
         ("servers", shares::servers(material)),
-        ("cpu", timeline::cpu(material)),
     ];
     let picture = |(stem, chart): (&'static str, Result<Chart, Omitted>)| match chart {
-        Ok(chart) => Picture { stem, caption: chart.caption.clone(), drawn: draw_svg(chart) },
+        Ok(chart) => Picture { stem, caption: chart.caption.clone(), drawn: draw_svg(stem, chart) },
         Err(Omitted { what, why }) => Picture { stem, caption: what, drawn: Err(why) },
     };
     charts.into_iter().map(picture).collect()
@@ -106,10 +119,10 @@ pub(super) fn write_png(drawn: &Drawn, path: &Path) -> Result<(), ReportError> {
     std::fs::rename(&draft, path).map_err(|source| ReportError::write(path, source))
 }
 
-fn draw_svg(chart: Chart) -> Result<Drawn, String> {
+fn draw_svg(stem: &str, chart: Chart) -> Result<Drawn, String> {
     let mut svg = String::new();
     paint(SVGBackend::with_string(&mut svg, chart.size()), &chart)?;
-    Ok(Drawn { chart, svg })
+    Ok(Drawn { live: interactive::data(stem, &chart), chart, svg })
 }
 
 fn paint<B: DrawingBackend>(backend: B, chart: &Chart) -> Result<(), String> {

@@ -4,11 +4,38 @@ use std::time::Duration;
 
 use crate::report::text::{amount, span};
 
+/// What the positions of an axis stand for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Scale {
+    /// The number itself.
+    Number,
+    /// log10 of nanoseconds.
+    LogDuration,
+    /// log10(1 / (1 − quantile)).
+    Quantile,
+    /// Names at whole positions.
+    Names,
+}
+
+impl Scale {
+    /// The name in the data of a chart.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Number => "number",
+            Self::LogDuration => "duration",
+            Self::Quantile => "quantile",
+            Self::Names => "names",
+        }
+    }
+}
+
 /// One axis. Positions are what the series use: the number itself, or its logarithm.
 #[derive(Clone, Debug)]
 pub(super) struct Axis {
     /// What it counts, with the unit.
     pub(super) label: String,
+    /// What the positions stand for.
+    pub(super) scale: Scale,
     /// Position at the left or the bottom.
     pub(super) from: f64,
     /// Position at the right or the top; greater than `from`.
@@ -24,7 +51,13 @@ impl Axis {
         // Counts and percentages: half a connection is not a tick.
         let step = round_step(highest / f64::from(steps)).max(1.0);
         let ticks = (0..).map(|at| f64::from(at) * step).take_while(|&at| at <= highest * 1.04);
-        Self { label: label.into(), from: 0.0, to: highest * 1.04, ticks: ticks.map(|at| (at, amount(at))).collect() }
+        Self {
+            label: label.into(),
+            scale: Scale::Number,
+            from: 0.0,
+            to: highest * 1.04,
+            ticks: ticks.map(|at| (at, amount(at))).collect(),
+        }
     }
 
     /// Durations in nanoseconds on a logarithmic scale; positions are log10.
@@ -38,6 +71,7 @@ impl Axis {
         let ticks = ticks.filter(|ns| (from..=to).contains(&ns.log10()));
         Self {
             label: label.to_owned(),
+            scale: Scale::LogDuration,
             from,
             to,
             ticks: ticks.map(|ns| (ns.log10(), span(Duration::from_nanos(ns.round() as u64)))).collect(),
@@ -51,7 +85,8 @@ impl Axis {
         let names = ["0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %"];
         let to = quantile_position(highest).max(0.4) * 1.03;
         let ticks = marks.into_iter().map(quantile_position).zip(names.map(str::to_owned));
-        Self { label: label.to_owned(), from: 0.0, to, ticks: ticks.filter(|(at, _)| *at <= to).collect() }
+        let ticks = ticks.filter(|(at, _)| *at <= to).collect();
+        Self { label: label.to_owned(), scale: Scale::Quantile, from: 0.0, to, ticks }
     }
 
     /// Where a position lies between both ends, 0 to 1.

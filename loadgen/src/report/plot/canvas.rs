@@ -1,8 +1,8 @@
 //! Paints charts: layout, text and colours, on any backend of plotters.
 //!
 //! All lengths are in points of a picture 800 points wide and are painted at twice that size, so that
-//! lines are smooth in PNG and positions exact in SVG. The report's style sheet knows the colours of
-//! the SVG by their values; see `assets/report.html`.
+//! lines are smooth in PNG and positions exact in SVG. The pages' style sheet knows the colours of
+//! the SVG by their values; see `assets/page.css`.
 
 use std::sync::OnceLock;
 
@@ -30,6 +30,17 @@ pub(super) const PURPLE: RGBColor = RGBColor(0xCC, 0x79, 0xA7);
 pub(super) const SKY: RGBColor = RGBColor(0x56, 0xB4, 0xE9);
 pub(super) const GREY: RGBColor = RGBColor(0x8A, 0x94, 0x9E);
 pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
+/// The names that the pages' style sheet has for them.
+pub(super) const NAMED: [(RGBColor, &str); 8] = [
+    (BLUE, "blue"),
+    (VERMILION, "vermilion"),
+    (GREEN, "green"),
+    (ORANGE, "orange"),
+    (PURPLE, "purple"),
+    (SKY, "sky"),
+    (GREY, "grey"),
+    (INK, "ink"),
+];
 const MUTED: RGBColor = RGBColor(0x5F, 0x6B, 0x76);
 const GRID: RGBColor = RGBColor(0xDD, 0xE2, 0xE7);
 const BAND: RGBColor = RGBColor(0xE6, 0xEE, 0xF5);
@@ -55,6 +66,8 @@ pub(super) struct Chart {
     pub(super) heads: Vec<Head>,
     /// Vertical lines with a text.
     pub(super) marks: Vec<Mark>,
+    /// What a range of x is, for who points at it; in order, they do not overlap.
+    pub(super) regions: Vec<(f64, f64, String)>,
     /// What is shown.
     pub(super) series: Vec<Series>,
 }
@@ -93,10 +106,24 @@ pub(super) struct Series {
 pub(super) enum Form {
     /// Lines, each on its own, all so many points wide.
     Lines(Vec<Vec<(f64, f64)>>, i32),
-    /// Points joined by a thin line; `false` is a failed trial and becomes a cross.
-    Points(Vec<(f64, f64, bool)>),
+    /// Lines of steps, each on its own: from x to x at y.
+    Steps(Vec<Vec<(f64, f64, f64)>>),
+    /// Points joined by a thin line.
+    Points(Vec<Dot>),
     /// Bars from the left to x, around y, so many positions of y thick, with a text at the end.
     Bars { ends: Vec<(f64, f64, String)>, thickness: f64 },
+}
+
+/// A trial as a point.
+pub(super) struct Dot {
+    /// Number of the trial.
+    pub(super) trial: u32,
+    /// Where it stands.
+    pub(super) x: f64,
+    /// Where it stands.
+    pub(super) y: f64,
+    /// A trial that did not pass becomes a cross.
+    pub(super) passed: bool,
 }
 
 impl Chart {
@@ -129,7 +156,7 @@ type Painted<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorTy
 
 impl<'a, B: DrawingBackend> Painter<'a, B> {
     pub(super) fn new(area: &'a DrawingArea<B, Shift>, chart: &'a Chart) -> Self {
-        let above = if chart.heads.is_empty() { chart.marks.len() as i32 } else { 1 };
+        let above = chart.marks.len() as i32 + i32::from(!chart.heads.is_empty());
         Self { area, chart, top: 76 + above * ROW }
     }
 
@@ -145,8 +172,10 @@ impl<'a, B: DrawingBackend> Painter<'a, B> {
         for head in &self.chart.heads {
             self.paint_head(head)?;
         }
+        // The heads have the row right above the plot.
+        let first = usize::from(!self.chart.heads.is_empty());
         for (row, mark) in self.chart.marks.iter().enumerate() {
-            self.paint_mark(mark, row as i32)?;
+            self.paint_mark(mark, (row + first) as i32)?;
         }
         for series in &self.chart.series {
             self.paint_series(series)?;
@@ -229,6 +258,13 @@ impl<'a, B: DrawingBackend> Painter<'a, B> {
                 }
                 Ok(())
             }
+            Form::Steps(lines) => {
+                for line in lines {
+                    let ends = line.iter().flat_map(|&(from, to, y)| [(from, y), (to, y)]);
+                    self.line(&ends.map(|(x, y)| (self.x(x), self.y(y))).collect::<Vec<_>>(), series.colour, 2)?;
+                }
+                Ok(())
+            }
             Form::Points(points) => self.paint_points(points, series.colour),
             Form::Bars { ends, thickness } => {
                 for (x, y, text) in ends {
@@ -250,13 +286,13 @@ impl<'a, B: DrawingBackend> Painter<'a, B> {
         }
     }
 
-    fn paint_points(&self, points: &[(f64, f64, bool)], colour: RGBColor) -> Painted<B> {
-        let place = |&(x, y, _): &(f64, f64, bool)| (self.x(x), self.y(y));
+    fn paint_points(&self, points: &[Dot], colour: RGBColor) -> Painted<B> {
+        let place = |dot: &Dot| (self.x(dot.x), self.y(dot.y));
         self.line(&points.iter().map(place).collect::<Vec<_>>(), colour, 1)?;
         for point in points {
             let (x, y) = place(point);
             let arm = 4 * SCALE;
-            if point.2 {
+            if point.passed {
                 self.area.draw(&Circle::new((x, y), arm, colour.filled()))?;
             } else {
                 self.line(&[(x - arm, y - arm), (x + arm, y + arm)], colour, 2)?;

@@ -1,7 +1,7 @@
 //! Latency: how it is distributed in one trial, and how it grows with the load.
 
 use super::axis::{Axis, quantile_position};
-use super::canvas::{BLUE, Chart, Form, GREEN, GREY, Mark, ORANGE, PURPLE, Series, VERMILION};
+use super::canvas::{BLUE, Chart, Dot, Form, GREEN, GREY, Mark, ORANGE, PURPLE, Series, VERMILION};
 use super::{Material, Omitted};
 use crate::measure::record::{Purpose, TrialLoad};
 use crate::measure::{Latency, TrialRecord};
@@ -45,6 +45,7 @@ pub(super) fn latency_curve(material: &Material<'_>) -> Result<Chart, Omitted> {
         band_name: "",
         heads: Vec::new(),
         marks: Vec::new(),
+        regions: Vec::new(),
         series,
     })
 }
@@ -59,7 +60,8 @@ pub(super) fn latency_against_load(material: &Material<'_>) -> Result<Chart, Omi
         let point = |record: &&TrialRecord| {
             let latency = record.latencies.percentile(response_of(record), percentile)?;
             let passed = material.passed(record.number) != Some(false);
-            Some((record.load.amount(), (latency.as_nanos() as f64).max(1.0).log10(), passed))
+            let y = (latency.as_nanos() as f64).max(1.0).log10();
+            Some(Dot { trial: record.number, x: record.load.amount(), y, passed })
         };
         Form::Points(trials.iter().filter_map(point).collect())
     };
@@ -82,6 +84,7 @@ pub(super) fn latency_against_load(material: &Material<'_>) -> Result<Chart, Omi
         band_name: "",
         heads: Vec::new(),
         marks,
+        regions: Vec::new(),
         series,
     })
 }
@@ -106,7 +109,7 @@ fn marks(material: &Material<'_>) -> Vec<Mark> {
 }
 
 /// The latency that stands for a trial: in a closed loop nothing is ever due.
-fn response_of(record: &TrialRecord) -> Latency {
+pub(super) fn response_of(record: &TrialRecord) -> Latency {
     match record.load {
         TrialLoad::Closed(_) => Latency::Service,
         TrialLoad::Rate(_) | TrialLoad::Held(_) => Latency::Response,
@@ -134,8 +137,8 @@ fn curve(record: &TrialRecord, latency: Latency) -> Vec<(f64, f64)> {
 fn positions(form: &Form) -> Vec<(f64, f64)> {
     match form {
         Form::Lines(lines, _) => lines.iter().flatten().copied().collect(),
-        Form::Points(points) => points.iter().map(|&(x, y, _)| (x, y)).collect(),
-        Form::Bars { .. } => Vec::new(),
+        Form::Points(points) => points.iter().map(|dot| (dot.x, dot.y)).collect(),
+        Form::Bars { .. } | Form::Steps(_) => Vec::new(),
     }
 }
 

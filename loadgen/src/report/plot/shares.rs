@@ -1,6 +1,6 @@
 //! How the work was shared out over the real servers.
 
-use super::axis::Axis;
+use super::axis::{Axis, Scale};
 use super::canvas::{BLUE, Chart, Form, ORANGE, Series};
 use super::{Material, Omitted};
 use crate::report::rows::{ServerRow, servers as server_rows};
@@ -34,6 +34,7 @@ pub(super) fn servers(material: &Material<'_>) -> Result<Chart, Omitted> {
     let row = |at: usize| (shown.len() - at) as f64;
     let y = Axis {
         label: "real server".to_owned(),
+        scale: Scale::Names,
         from: 0.4,
         to: shown.len() as f64 + 0.6,
         ticks: shown.iter().enumerate().map(|(at, server)| (row(at), short(server.name))).collect(),
@@ -50,6 +51,7 @@ pub(super) fn servers(material: &Material<'_>) -> Result<Chart, Omitted> {
         band_name: "",
         heads: Vec::new(),
         marks: Vec::new(),
+        regions: Vec::new(),
         series: vec![series("client side", BLUE, client), series("reflector side", ORANGE, reflector)],
     })
 }
