@@ -7,6 +7,7 @@
 mod carrier;
 pub mod limits;
 pub mod probe;
+pub mod rounds;
 mod watch;
 
 use std::net::SocketAddr;
@@ -121,6 +122,7 @@ pub fn run(plan: &Plan, options: &Options, interrupt: &Interrupt) -> Result<Fini
         folder,
         live: Live::new(options.quiet),
         interrupt: interrupt.clone(),
+        before: 0,
         trials: Vec::new(),
         ledgers: Vec::new(),
         last_sample: None,
@@ -145,6 +147,8 @@ struct Run<'a> {
     folder: RunFolder,
     live: Live,
     interrupt: Interrupt,
+    /// Trials that are in the folder already, from earlier testbeds.
+    before: u32,
     trials: Vec<TrialRecord>,
     /// Books of the reflectors after the last trial.
     ledgers: Vec<Ledger>,
@@ -255,7 +259,7 @@ impl Run<'_> {
         sustain: Duration,
         services: Vec<SocketAddr>,
     ) -> Result<TrialRecord, RunError> {
-        let number = self.trials.len() as u32 + 1;
+        let number = self.before + self.trials.len() as u32 + 1;
         self.live.trial(number, purpose, load.amount(), self.plan.load.unit);
         let (engine, slots) = self.engine(load, sustain, services)?;
         let planned = engine.planned();

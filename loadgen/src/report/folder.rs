@@ -64,7 +64,23 @@ impl RunFolder {
     /// # Errors
     /// [`ReportError`] naming the file that cannot be written.
     pub fn create(root: &Path, plan: &Plan, plan_text: &str, environment: &Value) -> Result<Self, ReportError> {
-        let path = make_unique(&root.join(folder_name(&plan.name)), &host::clock::folder_stamp())?;
+        let path = Self::make(root, &plan.name)?;
+        Self::create_at(path, plan, plan_text, environment)
+    }
+
+    /// A new and empty folder for a run of this name.
+    ///
+    /// # Errors
+    /// [`ReportError`] naming the folder.
+    pub fn make(root: &Path, name: &str) -> Result<PathBuf, ReportError> {
+        make_unique(&root.join(folder_name(name)), &host::clock::folder_stamp())
+    }
+
+    /// [`RunFolder::create`] in a folder that is there: one of the contenders of a comparison.
+    ///
+    /// # Errors
+    /// As [`RunFolder::create`].
+    pub fn create_at(path: PathBuf, plan: &Plan, plan_text: &str, environment: &Value) -> Result<Self, ReportError> {
         let made_ns = host::clock::monotonic_ns();
         let environment_text = serde_json::to_string_pretty(environment)
             .map_err(|source| ReportError::format("the environment", &path.join(archive::ENVIRONMENT), source))?;

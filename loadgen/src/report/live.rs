@@ -12,9 +12,13 @@ use crate::measure::record::Purpose;
 use crate::measure::{Latency, Outcome, Phase, Role, Sample, Second, TrialRecord};
 use crate::scenario::plan::Unit;
 
-/// The line.
-#[derive(Debug)]
-pub struct Live(ProgressBar);
+/// The line. Clones draw the same one.
+#[derive(Clone, Debug)]
+pub struct Live {
+    bar: ProgressBar,
+    /// What stands before each trial, if it is one of many: `pair 3, candidate`.
+    context: String,
+}
 
 impl Live {
     /// A line that is not drawn yet; never drawn if `quiet`, or if stderr is no terminal.
@@ -25,29 +29,42 @@ impl Live {
         bar.set_style(
             ProgressStyle::with_template("{prefix:.bold} {wide_msg}").expect("the template is constant and valid"),
         );
-        Self(bar)
+        Self { bar, context: String::new() }
+    }
+
+    /// The same line for trials of which only the whole is worth a line that stays.
+    pub fn within(&self, context: String) -> Self {
+        Self { bar: self.bar.clone(), context }
+    }
+
+    /// A line that stays above.
+    pub fn note(&self, text: &str) {
+        self.bar.println(text);
     }
 
     /// A trial begins.
     pub fn trial(&self, number: u32, purpose: Purpose, load: f64, unit: Unit) {
-        self.0.set_prefix(format!("trial {number} {} at {} {}", purpose.name(), amount(load), unit.name()));
-        self.0.set_message("begins");
+        let trial = format!("trial {number} {} at {} {}", purpose.name(), amount(load), unit.name());
+        self.bar.set_prefix(if self.context.is_empty() { trial } else { format!("{}: {trial}", self.context) });
+        self.bar.set_message("begins");
     }
 
     /// A second of it has passed; `intended` is the load of that second in the unit of the trial,
     /// `samples` are the testbed before and after it.
     pub fn second(&self, phase: Phase, second: &Second, intended: f64, samples: Option<(&Sample, &Sample)>) {
-        self.0.set_message(second_line(phase, second, intended, samples));
+        self.bar.set_message(second_line(phase, second, intended, samples));
     }
 
     /// A trial has ended: one line about it stays above.
     pub fn done(&self, record: &TrialRecord, passed: Option<bool>, reasons: &[String]) {
-        self.0.println(trial_line(record, passed, reasons));
+        if self.context.is_empty() {
+            self.bar.println(trial_line(record, passed, reasons));
+        }
     }
 
     /// The run has ended: the line goes.
     pub fn clear(&self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }
 
@@ -115,6 +132,6 @@ mod tests {
 
     #[test]
     fn nothing_is_drawn_without_a_terminal() {
-        assert!(Live::new(true).0.is_hidden());
+        assert!(Live::new(true).bar.is_hidden());
     }
 }
