@@ -17,6 +17,7 @@ use super::file::{DutFile, ReadyFile};
 use super::placeholder::uses;
 use super::plan::{Dut, DutKind, Ready, Template};
 use super::target::{Target, parse_authority};
+use super::words::CoresFile;
 
 /// How files are read: real ones by [`super::load()`], texts in tests.
 pub(super) type Resolve<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
@@ -30,7 +31,12 @@ pub(super) enum DutName {
     None,
     File(PathBuf),
     Address(Target),
+    /// The reference LB as another build of it.
+    Build(PathBuf),
 }
+
+/// How another build of the reference LB is named: `reference:target/release/lb`.
+pub(super) const BUILD: &str = "reference:";
 
 impl DutName {
     /// # Errors
@@ -42,8 +48,14 @@ impl DutName {
         if text.ends_with(".toml") {
             return Ok(Self::File(PathBuf::from(text)));
         }
+        if let Some(program) = text.strip_prefix(BUILD) {
+            let named = if program.is_empty() { None } else { Some(Self::Build(PathBuf::from(program))) };
+            return named.ok_or_else(|| format!("names no program; expected such as {BUILD}target/release/lb"));
+        }
         let target = Target::parse(text);
-        target.map(Self::Address).map_err(|message| format!("{message}, a DUT file (*.toml), or \"none\""))
+        target.map(Self::Address).map_err(|message| {
+            format!("{message}, a DUT file (*.toml), \"none\", or {BUILD}PROGRAM for another build of the reference LB")
+        })
     }
 }
 
@@ -85,6 +97,61 @@ pub(super) fn read(path: &Path, named_by: &str, resolve: Resolve<'_>) -> Result<
     let name = path.file_stem().map_or_else(|| "dut".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let cores = file.cores.clone().unwrap_or_default().0;
     Ok(Dut { name, kind, service, cores, cpu_quota, file_text: origin.document().text().to_owned() })
+}
+
+/// Another build of the reference LB, with the configuration of `reference`; started as any program is.
+///
+/// # Errors
+/// What `reference` would have to be.
+pub(super) fn another_build(program: &Path, reference: Dut) -> Result<Dut, String> {
+    let DutKind::Reference { config, workers } = reference.kind else {
+        return Err(format!(
+            "needs a scenario whose own testbed.dut is a reference LB, for its configuration; {} is not",
+            reference.name
+        ));
+    };
+    let config = Template { text: with_workers(&config.text, workers), path: config.path };
+    let name = config.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let start = vec![program.display().to_string(), "--config".to_owned(), "{config}".to_owned()];
+    let file = DutFile {
+        kind: Some("command".to_owned()),
+        service: Some(reference.service.clone()),
+        config: Some(name),
+        start: Some(start.clone()),
+        cores: Some(reference.cores.clone()).filter(|cores| !cores.is_empty()).map(CoresFile),
+        cpu_quota: reference.cpu_quota,
+        ..DutFile::default()
+    };
+    let authority = reference.service.split_once("://").map_or(reference.service.as_str(), |(_, authority)| authority);
+    let ready = Ready { tcp: authority.trim_end_matches('/').to_owned(), within: READY_WITHIN };
+    let stem = program.file_stem().unwrap_or_default().to_string_lossy();
+    Ok(Dut {
+        name: format!("{}-{stem}", reference.name),
+        kind: DutKind::Command {
+            start,
+            config: Some(config),
+            ready,
+            admin: None,
+            package: None,
+            workers: Some(workers),
+        },
+        file_text: toml::to_string(&file).unwrap_or_default(),
+        ..reference
+    })
+}
+
+/// The configuration with this number of workers: a program alone is not told on its command line.
+fn with_workers(config: &str, workers: NonZeroU32) -> String {
+    let mut lines: Vec<String> = config.lines().map(str::to_owned).collect();
+    let top = lines.iter().position(|line| line.trim_start().starts_with('[')).unwrap_or(lines.len());
+    let written =
+        lines[..top].iter().position(|line| line.split('=').next().is_some_and(|key| key.trim() == "workers"));
+    let line = format!("workers = {workers}");
+    match written {
+        Some(at) => lines[at] = line,
+        None => lines.insert(0, line),
+    }
+    lines.join("\n") + "\n"
 }
 
 /// Whether a DUT is told where the reflectors are: an external one and one that never mentions them

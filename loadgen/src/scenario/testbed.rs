@@ -62,6 +62,7 @@ impl TestbedInput<'_> {
         let (dut, path) = match DutName::parse(name).map_err(refuse)? {
             DutName::None => (dut::none(), None),
             DutName::Address(target) => (dut::external(&target), target.path),
+            DutName::Build(program) => (self.another_build(&program)?, None),
             DutName::File(file) if self.overrides.dut.is_some() => (dut::read(&file, " (--dut)", self.resolve)?, None),
             DutName::File(file) => {
                 let named_by = format!(", the testbed.dut of {}", self.origin.document().name());
@@ -72,6 +73,18 @@ impl TestbedInput<'_> {
             permit(address.ip(), allowed).map_err(refuse)?;
         }
         Ok((dut, path))
+    }
+
+    /// Another build of the scenario's own reference LB.
+    fn another_build(&self, program: &Path) -> Result<Dut, ScenarioError> {
+        let own = self.file.testbed.dut.as_deref().map(DutName::parse).and_then(Result::ok);
+        let Some(DutName::File(file)) = own else {
+            let message = "needs a scenario whose own testbed.dut is the file of a reference LB, for its configuration";
+            return Err(self.refuse_dut(message.to_owned()));
+        };
+        let named_by = format!(", the testbed.dut of {}", self.origin.document().name());
+        let reference = dut::read(&self.folder.join(file), &named_by, self.resolve)?;
+        dut::another_build(program, reference).map_err(|message| self.refuse_dut(message))
     }
 
     fn refuse_dut(&self, message: String) -> ScenarioError {

@@ -527,3 +527,26 @@ fn broken_text_never_panics() {
         let _ = with(&BASE[..cut], &Overrides::default());
     }
 }
+
+#[test]
+fn another_build_of_the_reference_lb_has_the_configuration_of_the_scenarios_own() {
+    let dut = with(BASE, &to_dut("reference:/opt/old/lb")).unwrap().testbed.dut;
+    let own = plan(BASE).testbed.dut;
+    assert_eq!((dut.name.as_str(), dut.service.as_str()), ("x-lb", own.service.as_str()));
+    let DutKind::Command { start, config: Some(config), ready, .. } = &dut.kind else { panic!("{dut:?}") };
+    assert_eq!(start[..], ["/opt/old/lb", "--config", "{config}"]);
+    assert_eq!(ready.tcp, "127.0.0.1:{port}");
+    assert_eq!(config.text, format!("workers = 1\n{LB_CONFIG}"));
+    // What the run folder keeps is a DUT file that starts the same.
+    let kept = dut.file_text.clone();
+    let again = |path: &Path| if path.ends_with("kept.toml") { Ok(kept.clone()) } else { files(path) };
+    let read = parse("s/x.toml", BASE, &again, &to_dut("kept.toml")).unwrap().testbed.dut;
+    assert!(matches!(&read.kind, DutKind::Command { start: again, .. } if again == start), "{read:?}");
+
+    let refused = |text: &str, dut: &str| with(text, &to_dut(dut)).unwrap_err().to_string();
+    assert!(refused(BASE, "reference:").contains("names no program; expected such as reference:target/release/lb"));
+    for other in ["none", "dut/web.toml"] {
+        let text = changed("dut/x.toml", other);
+        assert!(refused(&text, "reference:lb").contains("needs a scenario whose own testbed.dut is"), "{other}");
+    }
+}
