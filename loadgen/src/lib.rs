@@ -14,11 +14,13 @@
 //! - [`verdict`]: what it means (pure).
 //! - [`testbed`]: starts, pins, samples and stops DUT and reflectors.
 //! - [`archive`]: a run folder, read back.
+//! - [`compare`]: finished runs beside each other (pure).
 //! - [`report`]: what a person or a program reads of it; the only code that prints.
 
 pub mod archive;
 pub mod cli;
 mod command;
+pub mod compare;
 pub mod engine;
 pub mod gate;
 pub mod interrupt;

@@ -91,6 +91,7 @@ fn pure_files_are_pure() {
         "wire/src",
         "loadgen/src/schedule",
         "loadgen/src/workload",
+        "loadgen/src/compare",
         "loadgen/src/measure",
         "loadgen/src/search",
         "loadgen/src/gate",
