@@ -11,6 +11,8 @@ use crate::scenario::plan::{LoadPlan, SearchPlan, StartLoad, Unit};
 
 pub mod climb;
 pub mod fixed;
+mod knee;
+pub mod mlr;
 pub mod stair;
 
 pub use climb::{Climb, ClimbSettings, Repeated};
@@ -29,7 +31,7 @@ pub struct Ask {
 }
 
 /// What became of a trial.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Tell {
     /// The load that was asked for.
     pub load: f64,
@@ -37,6 +39,13 @@ pub struct Tell {
     pub passed: bool,
     /// Achieved rate or connections.
     pub achieved: f64,
+    /// (planned − successful) / planned, 0 to 1; what was never sent is lost (RFC 9971).
+    pub loss: f64,
+    /// Effective duration: the length of sustain that the trial stands for. One that was ended early
+    /// because it could not pass any more stands for its whole length.
+    pub duration: Duration,
+    /// Connections opened per second before sustain, where connections are held.
+    pub setup_rate: Option<f64>,
 }
 
 /// What a search found.
@@ -68,6 +77,8 @@ pub enum Grain {
     Whole,
     /// Rates, to five significant digits: more would be noise in a report.
     Fine,
+    /// Any number: for devices that are computed.
+    Exact,
 }
 
 impl Grain {
@@ -92,7 +103,7 @@ impl Grain {
                     (load / digit).round() * digit
                 }
             }
-            Self::Fine => load,
+            Self::Fine | Self::Exact => load,
         }
     }
 }

@@ -199,7 +199,7 @@ impl Run<'_> {
             }
             // A load that the tester itself could not offer counts as failed: the search goes on below
             // it, and the answer names the generator.
-            search.tell(Tell { load: ask.load, passed: passed.unwrap_or(false), achieved });
+            search.tell(Tell { load: ask.load, passed: passed.unwrap_or(false), achieved, ..Tell::default() });
         }
         findings.found = Some(search.found());
         Ok(findings)

@@ -10,6 +10,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::knee::{self, Knee};
 use super::{Ask, Found, Grain, Search, Tell};
 use crate::measure::record::Purpose;
 
@@ -148,32 +149,16 @@ impl Climb {
         }
     }
 
-    /// Whether pass and fail are as near as they are asked to be, or as they can be.
     fn reached(&self, lower: f64, upper: f64) -> bool {
-        let adjacent = self.settings.grain == Grain::Whole && upper - lower <= 1.0;
-        adjacent || 1.0 - lower / upper <= self.settings.width
+        knee::reached(self.settings.grain, self.settings.width, lower, upper)
     }
 
     fn above(&self, lower: f64) -> f64 {
-        let grain = self.settings.grain;
-        // A factor near 1 must not stand still on whole numbers.
-        let raised = if grain == Grain::Whole {
-            (lower * self.settings.factor).max(lower + 1.0)
-        } else {
-            lower * self.settings.factor
-        };
-        grain.round(self.settings.cap.map_or(raised, |cap| raised.min(cap)))
+        knee::above(self.settings.grain, lower, self.settings.factor, self.settings.cap)
     }
 
-    /// A load strictly between a pass and a fail: where the achieved rate points, else the middle in
-    /// log space, which halves the relative width.
     fn between(&mut self, lower: f64, upper: f64) -> f64 {
-        let grain = self.settings.grain;
-        let middle = (lower * upper).sqrt();
-        let inside = |load: f64| Some(grain.round(load)).filter(|load| lower < *load && *load < upper);
-        let load = self.knee.probe(middle, self.settings.width, inside).or_else(|| inside(middle));
-        // Rounding may meet a bound where two whole numbers are left between.
-        load.unwrap_or(if grain == Grain::Whole { lower + 1.0 } else { middle })
+        knee::between(self.settings.grain, &mut self.knee, self.settings.width, lower, upper)
     }
 
     fn tell_qualify(&mut self, result: Tell) {
@@ -250,46 +235,6 @@ impl Search for Climb {
         let bracketed = |lower: f64| self.upper.is_some_and(|upper| self.reached(lower, upper));
         let at_least = self.confirmed.is_some_and(|lower| !bracketed(lower));
         Found { lower: self.confirmed, upper: self.upper, at_least }
-    }
-}
-
-/// Where the achieved rate of a failed trial says the limit is.
-///
-/// A device that queues completes at its capacity however much it is offered, so two trials around
-/// that rate bracket it at once. The hint is taken only where the answer it foretells cuts the
-/// interval at least as much as the middle would, and dropped after the first wrong one: a misled
-/// search costs one trial more than a plain bisection.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Knee {
-    Unknown,
-    At(f64),
-    /// Asked for a load beside the knee, and whether it should pass.
-    Asked(f64, bool),
-    Dropped,
-}
-
-impl Knee {
-    fn suggest(&mut self, achieved: f64, lower: f64, upper: f64) {
-        if *self == Self::Unknown && lower < achieved && achieved < upper {
-            *self = Self::At(achieved);
-        }
-    }
-
-    fn probe(&mut self, middle: f64, width: f64, inside: impl Fn(f64) -> Option<f64>) -> Option<f64> {
-        let Self::At(knee) = *self else { return None };
-        // Together no wider than the width: 1 − (1 − w/3)/(1 + w/2) < w.
-        let below = (knee * (1.0 - width / 3.0), true);
-        let above = (knee * (1.0 + width / 2.0), false);
-        let order = if knee >= middle { [below, above] } else { [above, below] };
-        let (load, passes) = order.into_iter().find_map(|(load, passes)| Some((inside(load)?, passes)))?;
-        *self = Self::Asked(knee, passes);
-        Some(load)
-    }
-
-    fn learn(&mut self, passed: bool) {
-        if let Self::Asked(knee, foretold) = *self {
-            *self = if passed == foretold { Self::At(knee) } else { Self::Dropped };
-        }
     }
 }
 

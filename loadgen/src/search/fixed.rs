@@ -47,7 +47,7 @@ mod tests {
         let ask = search.next(Duration::ZERO).unwrap();
         assert_eq!((ask.purpose, ask.load), (Purpose::Fixed, 500.0));
         assert_eq!(search.next(Duration::ZERO), None);
-        search.tell(Tell { load: 500.0, passed: false, achieved: 400.0 });
+        search.tell(Tell { load: 500.0, passed: false, achieved: 400.0, ..Tell::default() });
         assert_eq!(search.found(), Found { lower: None, upper: Some(500.0), at_least: false });
     }
 }

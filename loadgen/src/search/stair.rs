@@ -63,7 +63,7 @@ mod tests {
         let mut loads = Vec::new();
         while let Some(ask) = search.next(Duration::ZERO) {
             loads.push(ask.load);
-            search.tell(Tell { load: ask.load, passed: ask.load != 75.0, achieved: ask.load });
+            search.tell(Tell { load: ask.load, passed: ask.load != 75.0, achieved: ask.load, ..Tell::default() });
         }
         assert_eq!(loads, [25.0, 50.0, 75.0, 100.0]);
         assert_eq!(search.found(), Found { lower: Some(50.0), upper: Some(75.0), at_least: false });
@@ -74,7 +74,7 @@ mod tests {
         let mut search = Stair::new(3.0, NonZeroU32::new(5).unwrap(), Grain::Whole, Duration::from_secs(1));
         while let Some(ask) = search.next(Duration::ZERO) {
             assert!(ask.load >= 1.0, "a load of nothing was asked for");
-            search.tell(Tell { load: ask.load, passed: true, achieved: ask.load });
+            search.tell(Tell { load: ask.load, passed: true, achieved: ask.load, ..Tell::default() });
         }
         assert_eq!(search.found(), Found { lower: Some(3.0), upper: None, at_least: true });
     }

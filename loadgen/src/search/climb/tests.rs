@@ -49,7 +49,7 @@ fn run(mut search: impl Search, capacity: f64, device: Device) -> Walk {
         };
         let aborted = !passed && matches!(device, Device::Refusing);
         walk.elapsed += RAMPS + BETWEEN + if aborted { Duration::from_secs(1) } else { ask.sustain };
-        search.tell(Tell { load: ask.load, passed, achieved });
+        search.tell(Tell { load: ask.load, passed, achieved, ..Tell::default() });
     }
     walk.found = search.found();
     walk
@@ -159,7 +159,7 @@ fn a_failed_confirmation_is_a_new_upper_bound() {
             assert!(ask.load < refuted, "{} was asked after {refuted} was refuted", ask.load);
         }
         let passed = ask.load <= if confirming { 8_500.0 } else { 10_000.0 };
-        search.tell(Tell { load: ask.load, passed, achieved: 0.0 });
+        search.tell(Tell { load: ask.load, passed, achieved: 0.0, ..Tell::default() });
     }
     let found = search.found();
     assert!(first_confirm.unwrap() > 8_500.0);
@@ -177,7 +177,7 @@ fn a_device_that_no_full_length_confirms_ends_without_an_answer() {
         asks += 1;
         confirms += u32::from(ask.purpose == Purpose::Confirm);
         let passed = ask.purpose != Purpose::Confirm && ask.load < 9_000.0;
-        search.tell(Tell { load: ask.load, passed, achieved: 0.0 });
+        search.tell(Tell { load: ask.load, passed, achieved: 0.0, ..Tell::default() });
     }
     assert_eq!((search.found().lower, confirms), (None, CONFIRMS_MAX));
     assert!(asks <= (TRIALS_MAX + CONFIRMS_MAX) as usize, "{asks}");
