@@ -32,7 +32,7 @@ mod words;
 mod workload;
 
 pub use error::ScenarioError;
-pub use label::{Compliance, compliance};
+pub use label::{Compliance, compliance, final_sustain};
 pub use overrides::Overrides;
 pub use plan::Plan;
 pub use quick::{QuickOptions, quick};

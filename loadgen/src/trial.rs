@@ -166,6 +166,9 @@ impl Seconds {
             transactions: interval.transactions,
             opened: interval.opened,
             open: interval.open,
+            open_ns: interval.open_ns,
+            closed: interval.closed,
+            lifetime_ns: interval.lifetime_ns,
             body_bytes: interval.body_bytes,
             latencies: interval.latencies,
         }
@@ -216,6 +219,7 @@ fn record(
         transactions_all: totals.transactions_all,
         opened_all: totals.opened_all,
         attempted_connections_all: totals.attempted_connections_all,
+        connections_in_sustain: totals.connections_in_sustain,
         body_bytes_in_sustain: totals.body_bytes_in_sustain,
         open_peak: totals.open_peak,
         open_min_in_sustain: held.iter().copied().min().unwrap_or(0),

@@ -13,14 +13,17 @@ pub mod answer;
 mod expectation;
 mod judge;
 mod limit;
+mod observed;
 mod pass;
 #[cfg(test)]
 mod tests;
 mod usage;
+pub mod validity;
 mod warning;
 
 pub use judge::{Context, answer};
 pub use pass::{Passed, achieved, can_still_pass, is_testers_doing, passes};
+pub use validity::{Validation, Validity};
 
 /// Who set the limit of a figure.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -1,5 +1,6 @@
 //! What a worker counts: for each second, and for the trial.
 
+use crate::measure::record::ConnectionsInSustain;
 use crate::measure::{Latencies, Latency, Outcome, Outcomes};
 use crate::workload::Noticed;
 
@@ -24,6 +25,13 @@ pub struct Interval {
     pub opened: u64,
     /// Connections established now.
     pub open: u64,
+    /// Connection-time of the second in nanoseconds: the integral of `open` over it. A worker that turns
+    /// its page late books a little of it in the next second; a sum over seconds is exact.
+    pub open_ns: i64,
+    /// Established connections that ended.
+    pub closed: u64,
+    /// How long those had been established, in nanoseconds, all together.
+    pub lifetime_ns: u64,
     /// Body bytes received.
     pub body_bytes: u64,
     /// Response time and schedule lag of what ended or began.
@@ -49,6 +57,8 @@ pub struct Totals {
     pub opened_all: u64,
     /// Connections begun.
     pub attempted_connections_all: u64,
+    /// Connections begun and reset inside sustain.
+    pub connections_in_sustain: ConnectionsInSustain,
     /// Body bytes received inside sustain.
     pub body_bytes_in_sustain: u64,
     /// Most connections established at once.
@@ -71,13 +81,15 @@ pub(super) struct Book {
     pub(super) totals: Totals,
     interval: Interval,
     open: u64,
+    /// Begin of the second on the monotonic clock.
+    page_ns: u64,
     /// Begin and end of sustain on the monotonic clock.
     sustain: (u64, u64),
 }
 
 impl Book {
-    pub(super) fn new(worker: u32, sustain: (u64, u64)) -> Self {
-        Self { totals: Totals::default(), interval: Interval::empty(worker, 0), open: 0, sustain }
+    pub(super) fn new(worker: u32, began: u64, sustain: (u64, u64)) -> Self {
+        Self { totals: Totals::default(), interval: Interval::empty(worker, 0), open: 0, page_ns: began, sustain }
     }
 
     /// Whether a moment lies in sustain.
@@ -85,11 +97,15 @@ impl Book {
         (self.sustain.0..self.sustain.1).contains(&now)
     }
 
-    /// The finished second, and a fresh one in its place.
-    pub(super) fn turn_page(&mut self) -> Interval {
+    /// The second that ends at `end`, and a fresh one in its place.
+    pub(super) fn turn_page(&mut self, end: u64) -> Interval {
         let next = Interval::empty(self.interval.worker, self.interval.second + 1);
         let mut done = std::mem::replace(&mut self.interval, next);
         done.open = self.open;
+        // Each opening has taken its moment off and each end has added its own: what is still open has
+        // been so until now, and begins the next second anew.
+        done.open_ns += self.open as i64 * (end - self.page_ns) as i64;
+        self.page_ns = end;
         done
     }
 
@@ -123,12 +139,20 @@ impl Book {
         }
     }
 
-    pub(super) fn attempted(&mut self) {
+    pub(super) fn attempted(&mut self, now: u64) {
         self.totals.attempted_connections_all += 1;
+        self.totals.connections_in_sustain.begun += u64::from(self.measures(now));
     }
 
-    pub(super) fn opened(&mut self, handshake: u64, measured: bool) {
+    /// The peer reset a connection, or its handshake.
+    pub(super) fn reset(&mut self, now: u64) {
+        self.totals.connections_in_sustain.reset += u64::from(self.measures(now));
+    }
+
+    /// A handshake that took so long is complete `now`.
+    pub(super) fn opened(&mut self, now: u64, handshake: u64, measured: bool) {
         self.interval.opened += 1;
+        self.interval.open_ns -= now.wrapping_sub(self.page_ns) as i64;
         self.totals.opened_all += 1;
         self.open += 1;
         self.totals.open_peak = self.totals.open_peak.max(self.open);
@@ -137,8 +161,12 @@ impl Book {
         }
     }
 
-    pub(super) fn closed(&mut self) {
+    /// A connection that was established at `opened` ends `now`.
+    pub(super) fn closed(&mut self, opened: u64, now: u64) {
         self.open -= 1;
+        self.interval.open_ns += now.wrapping_sub(self.page_ns) as i64;
+        self.interval.closed += 1;
+        self.interval.lifetime_ns += now.saturating_sub(opened);
     }
 
     /// What a workload noticed in bytes that arrived `now` for a request begun at `from`.
@@ -205,6 +233,9 @@ impl Interval {
             transactions: 0,
             opened: 0,
             open: 0,
+            open_ns: 0,
+            closed: 0,
+            lifetime_ns: 0,
             body_bytes: 0,
             latencies: Latencies::coarse(),
         }
@@ -219,6 +250,9 @@ impl Interval {
         self.transactions += other.transactions;
         self.opened += other.opened;
         self.open += other.open;
+        self.open_ns += other.open_ns;
+        self.closed += other.closed;
+        self.lifetime_ns += other.lifetime_ns;
         self.body_bytes += other.body_bytes;
         self.latencies.merge(&other.latencies);
     }
@@ -235,6 +269,7 @@ impl Totals {
         self.transactions_all += other.transactions_all;
         self.opened_all += other.opened_all;
         self.attempted_connections_all += other.attempted_connections_all;
+        self.connections_in_sustain.merge(other.connections_in_sustain);
         self.body_bytes_in_sustain += other.body_bytes_in_sustain;
         self.open_peak += other.open_peak;
         self.waited_for_slot += other.waited_for_slot;

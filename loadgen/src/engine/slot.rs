@@ -32,6 +32,8 @@ pub(super) struct Slot<U, S> {
     pub(super) started: u64,
     /// When its SYN or, on a used connection, its request was sent.
     pub(super) from: u64,
+    /// When its connection was established.
+    pub(super) opened: u64,
     /// When its last byte arrived; 0 before.
     pub(super) last_byte: u64,
     /// When the held connection is used next.
@@ -60,6 +62,7 @@ impl<U: Default, S> Default for Slot<U, S> {
             due: 0,
             started: 0,
             from: 0,
+            opened: 0,
             last_byte: 0,
             wake: 0,
             sent: 0,

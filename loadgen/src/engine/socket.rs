@@ -126,7 +126,7 @@ impl<W: Workload, T: Transport> Worker<W, T> {
             free: (0..config.slots).rev().collect(),
             idle: VecDeque::new(),
             timers: Timers::new(slots),
-            book: Book::new(worker, (times.sustain, times.sustain_end)),
+            book: Book::new(worker, times.began, (times.sustain, times.sustain_end)),
             sources: context.sources(),
             schedule,
             active: 0,
@@ -206,9 +206,9 @@ impl<W: Workload, T: Transport> Worker<W, T> {
 
     fn turn_pages(&mut self, now: u64) {
         while now >= self.next_second {
-            self.next_second += 1_000_000_000;
             // Nobody listens any more when the run is being torn down.
-            let _ = self.context.intervals.send(self.book.turn_page());
+            let _ = self.context.intervals.send(self.book.turn_page(self.next_second));
+            self.next_second += 1_000_000_000;
         }
     }
 
@@ -323,7 +323,7 @@ impl<W: Workload, T: Transport> Worker<W, T> {
     }
 
     fn connect(&mut self, number: u32, now: u64) {
-        self.book.attempted();
+        self.book.attempted(now);
         let services = &self.context.config.services;
         // Offset by the worker, so that few workers do not all begin with the same service.
         let service = services[(self.connections + self.context.worker as usize) % services.len()];
@@ -390,7 +390,7 @@ impl<W: Workload, T: Transport> Worker<W, T> {
                 self.fail(number, Outcome::Unfinished, now, || "still under way when the drain ended".to_owned());
             }
         }
-        let _ = self.context.intervals.send(self.book.turn_page());
+        let _ = self.context.intervals.send(self.book.turn_page(now.max(self.next_second - 1_000_000_000)));
         self.book.totals.instances = self.workload.instances();
         self.book.totals
     }

@@ -104,10 +104,34 @@ pub struct Second {
     pub opened: u64,
     /// Connections open at its end.
     pub open: u64,
+    /// Connection-time of the second in nanoseconds: the integral of the open connections over it. What
+    /// a worker booked late stands in the next second, so a sum over seconds is exact.
+    pub open_ns: i64,
+    /// Established connections that ended in it.
+    pub closed: u64,
+    /// How long those had been established, in nanoseconds, all together.
+    pub lifetime_ns: u64,
     /// Response bodies received in it, in bytes.
     pub body_bytes: u64,
     /// Latencies of what ended in it.
     pub latencies: Latencies,
+}
+
+/// Connections begun and reset inside sustain.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ConnectionsInSustain {
+    /// Connections begun (connect called).
+    pub begun: u64,
+    /// Connections, or handshakes, that the peer ended with a RST.
+    pub reset: u64,
+}
+
+impl ConnectionsInSustain {
+    /// Adds the counters of another part of the same trial.
+    pub fn merge(&mut self, other: Self) {
+        self.begun += other.begun;
+        self.reset += other.reset;
+    }
 }
 
 /// Everything one trial measured.
@@ -143,6 +167,8 @@ pub struct TrialRecord {
     pub opened_all: u64,
     /// Connections begun in the whole trial (connect called).
     pub attempted_connections_all: u64,
+    /// Connections begun and reset inside sustain.
+    pub connections_in_sustain: ConnectionsInSustain,
     /// Response bytes (bodies) received inside sustain.
     pub body_bytes_in_sustain: u64,
     /// Most connections open at once.

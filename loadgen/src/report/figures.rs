@@ -31,6 +31,12 @@ impl FigureRow<'_> {
         maybe_bare(self.record.map(of))
     }
 
+    /// What a criterion of validity found, times `scale`; empty where it could not be applied.
+    fn validity(&self, rule: &str, scale: f64) -> String {
+        let value = self.answer.validation.rule(rule).and_then(|rule| rule.value);
+        value.map(|value| (value * scale).to_string()).unwrap_or_default()
+    }
+
     fn latency(&self, latency: Latency, percentile: f64) -> String {
         bare_us(self.record.and_then(|record| record.latencies.percentile(latency, percentile)))
     }
@@ -95,6 +101,21 @@ pub(super) const SUMMARY: &[(&str, FigureRowField)] = &[
     ("trial", |f| f.figure.trial.to_string()),
     ("exit_code", |f| f.answer.exit.code().to_string()),
     ("run", |f| f.run.to_owned()),
+    ("valid", |f| f.answer.validation.is_valid().map(|valid| valid.to_string()).unwrap_or_default()),
+    ("failed_transactions_ratio", |f| f.validity("V-a", 1.0)),
+    ("rst_ratio", |f| f.validity("V-b", 1.0)),
+    ("dev_rate_pct", |f| f.validity("V-c", 100.0)),
+    ("dev_cc_pct", |f| f.validity("V-d", 100.0)),
+    ("window_s", |f| {
+        let window = f.answer.validation.rule("V-c").and_then(|rule| rule.window_s);
+        window.map(|width| width.to_string()).unwrap_or_default()
+    }),
+    ("resolution_limited", |f| {
+        f.answer.validation.resolution.map(|resolution| resolution.limited.to_string()).unwrap_or_default()
+    }),
+    ("failed_ratio_upper95", |f| {
+        f.answer.validation.resolution.map(|found| found.failed_ratio_upper95.to_string()).unwrap_or_default()
+    }),
 ];
 
 /// The verdict over all expectations; `None` when nothing is stated.

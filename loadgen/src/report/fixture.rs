@@ -13,12 +13,12 @@ use wire::units::{Percent, Rate};
 use super::RunFolder;
 use super::figures::phases_of;
 use super::folder::TrialNote;
-use crate::measure::record::{EndedEarly, Purpose, TrialLoad};
+use crate::measure::record::{ConnectionsInSustain, EndedEarly, Purpose, TrialLoad};
 use crate::measure::{Latencies, Latency, Outcome, Outcomes, Phase, Role, RoleSample, Sample, Second, TrialRecord};
 use crate::scenario::Plan;
 use crate::scenario::plan::*;
 use crate::verdict::answer::{Answer, Bound, Exit, Figure, Mismatch};
-use crate::verdict::{Evidence, Judged, LimitedBy, Verdict};
+use crate::verdict::{Evidence, Judged, LimitedBy, Validation, Validity, Verdict};
 
 /// Connections per second that the DUT of the fixture carries.
 const CAPACITY: f64 = 1_000.0;
@@ -81,6 +81,7 @@ pub(crate) fn interrupted() -> Run {
     let answer = Answer {
         figures: Vec::new(),
         limited_by: None,
+        validation: Validation::default(),
         evidence: Vec::new(),
         judged: vec![Judged {
             text: "cps >= 1000".to_owned(),
@@ -428,6 +429,7 @@ fn blank(number: u32, purpose: Purpose, load: TrialLoad, sustain: Duration, bega
         transactions_all: 0,
         opened_all: 0,
         attempted_connections_all: 0,
+        connections_in_sustain: ConnectionsInSustain::default(),
         body_bytes_in_sustain: 0,
         open_peak: 0,
         open_min_in_sustain: 0,
@@ -466,6 +468,33 @@ fn reasons_of(record: &TrialRecord) -> Vec<String> {
     reasons
 }
 
+fn validation() -> Validation {
+    let rule = |rule: &str, value: f64, limit: f64, text: &str| Validity {
+        rule: rule.to_owned(),
+        value: Some(value),
+        limit,
+        window_s: None,
+        holds: Some(value < limit),
+        text: text.to_owned(),
+    };
+    let why = "not applied: 10 whole seconds of sustain hold 9800 completions, two windows of 5000 need at least 12 s";
+    Validation {
+        rules: vec![
+            rule("V-a", 0.0, 1e-5, "0 of 9800 transactions failed (limit: fewer than 1 in 100000)"),
+            rule(
+                "V-b",
+                0.0,
+                1e-5,
+                "0 of 9800 connections ended with an unexpected RST (limit: fewer than 1 in 100000)",
+            ),
+            Validity { value: None, holds: None, ..rule("V-c", 0.0, 0.05, why) },
+            Validity { window_s: Some(1), ..rule("V-d", 0.12, 0.1, "the connections open at once deviate by 12.0%") },
+        ],
+        resolution: None,
+        observed: vec![format!("V-c {why} (RFC 9411, 7.2.3.3)")],
+    }
+}
+
 fn answer(trials: &[TrialRecord]) -> Answer {
     let evidence = |rule: &str, holds, text: &str| Evidence { rule: rule.to_owned(), holds, text: text.to_owned() };
     let judged =
@@ -484,6 +513,7 @@ fn answer(trials: &[TrialRecord]) -> Answer {
             ceiling: Some(4_300.0),
         }],
         limited_by: Some(LimitedBy::Dut),
+        validation: validation(),
         evidence: vec![
             evidence("steal", true, "at most 0 % of a core went to somebody else (limit 5 %)"),
             evidence("G1", true, "980/s is 23 % of the 4,300/s reached without the DUT (limit 90 %)"),

@@ -55,6 +55,7 @@ pub fn summary(plan: &Plan, trials: &[TrialRecord], answer: &Answer, folder: &Pa
     for judged in &answer.judged {
         lines.line("", &format!("{:<9} {}, measured {}", judged.verdict.name(), judged.text, judged.measured));
     }
+    validity(&mut lines, answer);
     costs(&mut lines, plan, answer);
     if let Some(record) = shown_trial(trials, answer) {
         failures(&mut lines, record);
@@ -168,6 +169,25 @@ pub(super) fn exit_word(answer: &Answer) -> &'static str {
         Exit::Host => "not possible on this host",
         Exit::Undecided => Verdict::Undecided.name(),
         Exit::Interrupted => "interrupted",
+    }
+}
+
+/// The criteria of RFC 9411, one line for each way they can turn out.
+fn validity(lines: &mut Lines, answer: &Answer) {
+    let rules = &answer.validation.rules;
+    let names = |holds: Option<bool>| {
+        let names: Vec<&str> = rules.iter().filter(|rule| rule.holds == holds).map(|rule| rule.rule.as_str()).collect();
+        Some(names.join(", ")).filter(|names| !names.is_empty())
+    };
+    let mut label = "validity";
+    if let Some(names) = names(Some(true)) {
+        lines.line(label, &format!("{names} of RFC 9411 hold"));
+        label = "";
+    }
+    for rule in rules.iter().filter(|rule| rule.holds != Some(true)) {
+        let state = if rule.is_broken() { " is broken" } else { "" };
+        lines.line(label, &format!("{}{state}: {}", rule.rule, rule.text));
+        label = "";
     }
 }
 

@@ -95,7 +95,7 @@ fn workload(plan: &Plan) -> Vec<String> {
 }
 
 /// Sustain of the trial whose figure is reported.
-pub(super) fn final_sustain(plan: &Plan) -> Duration {
+pub fn final_sustain(plan: &Plan) -> Duration {
     match &plan.search {
         SearchPlan::Climb(climb) => climb.final_sustain,
         SearchPlan::Fixed | SearchPlan::Stair { .. } => plan.load.phases.sustain,

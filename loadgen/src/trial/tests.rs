@@ -149,6 +149,26 @@ fn every_scheduled_connection_is_made_used_and_closed() {
 }
 
 #[test]
+fn connections_are_timed_from_handshake_to_end() {
+    const DELAY: Duration = Duration::from_millis(20);
+    let slow = |stream: &mut TcpStream, nonce: u32| {
+        thread::park_timeout(DELAY);
+        good(stream, nonce)
+    };
+    for carrier in carriers() {
+        let record = run_trial(config(&carrier, server(slow), TrialLoad::Rate(100.0), Operation::Connection));
+        assert_eq!(of(&record, Outcome::Ok), record.due, "{:?}", record.first_failures);
+        let sum = |of: fn(&Second) -> i128| record.seconds.iter().map(of).sum::<i128>();
+        let (closed, lifetimes) = (sum(|second| second.closed.into()), sum(|second| second.lifetime_ns.into()));
+        assert_eq!(closed, record.opened_all.into());
+        // All have ended, so both ways to count connection-time have to give the same, to the nanosecond.
+        assert_eq!(sum(|second| second.open_ns.into()), lifetimes);
+        assert!(lifetimes >= closed * DELAY.as_nanos() as i128, "{lifetimes} ns for {closed} connections");
+        assert_eq!(record.connections_in_sustain.reset, 0);
+    }
+}
+
+#[test]
 fn transactions_share_connections() {
     for carrier in carriers() {
         let record = run_trial(config(&carrier, server(good), TrialLoad::Rate(500.0), Operation::Transaction));
@@ -226,6 +246,7 @@ fn a_refused_connection_is_told_from_a_tester_without_ports() {
         drop(listener);
         let record = run_trial(config(&carrier, nobody, TrialLoad::Rate(100.0), Operation::Connection));
         assert_eq!(of(&record, Outcome::ConnectRefused), record.due, "{:?}", record.first_failures);
+        assert!(record.connections_in_sustain.reset >= 50, "{:?}", record.connections_in_sustain);
 
         let mut config = config(&carrier, server(good), TrialLoad::Rate(100.0), Operation::Connection);
         // An address that is not this host's cannot be bound: the tester's fault, never the DUT's.
@@ -276,6 +297,9 @@ fn a_reset_after_the_answer_is_the_duts_doing() {
         assert_eq!(of(&record, Outcome::LocalError), 0, "{:?}", record.first_failures);
         let (later, unclean) = (of(&record, Outcome::ResetLater), of(&record, Outcome::UncleanClose));
         assert_eq!(later + unclean, record.due, "{:?}", record.outcomes);
+        // Those of the ramps are left out; a busy machine may move some over the edges of sustain.
+        let connections = record.connections_in_sustain;
+        assert!((50..115).contains(&connections.reset) && (50..115).contains(&connections.begun), "{connections:?}");
         assert_eq!(record.latencies.of(Latency::Response).len(), record.due);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Judged, LimitedBy};
+use super::{Evidence, Judged, LimitedBy, Validation};
 
 /// How a program of Nadare ends.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -90,6 +90,8 @@ pub struct Answer {
     pub limited_by: Option<LimitedBy>,
     /// Everything that was looked at for `limited_by`.
     pub evidence: Vec<Evidence>,
+    /// Whether the figure's trial is valid by RFC 9411, and what it did otherwise.
+    pub validation: Validation,
     /// What became of the expectations.
     pub judged: Vec<Judged>,
     /// Disagreements of the books.

@@ -22,6 +22,8 @@ pub(super) struct Basis<'a> {
     pub(super) unqualified_at: Option<f64>,
     /// Whether a miss would be the DUT's: the trial is valid and the tester kept its rules.
     pub(super) sound: bool,
+    /// Whether the result is no valid one by RFC 9411, which then meets nothing; what it misses it misses.
+    pub(super) not_valid: bool,
     /// Whether nothing may be decided: interrupted, a role died, the books disagree.
     pub(super) doubtful: bool,
 }
@@ -42,7 +44,8 @@ pub(super) fn judge(expectations: &[Expectation], basis: &Basis<'_>) -> Vec<Judg
                     latency(expectation, Latency::Ttfb, f64::from(percentile_e2) / 100.0, basis)
                 }
             };
-            let verdict = if basis.doubtful { Verdict::Undecided } else { verdict };
+            let open = basis.doubtful || basis.not_valid && verdict == Verdict::Pass;
+            let verdict = if open { Verdict::Undecided } else { verdict };
             Judged { text: expectation.text.clone(), measured, verdict }
         })
         .collect()

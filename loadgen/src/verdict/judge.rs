@@ -3,7 +3,7 @@
 use crate::measure::books;
 use crate::measure::record::{EndedEarly, Purpose};
 use crate::measure::{Latency, Outcome, Role, TrialRecord};
-use crate::scenario::plan::{BodyCheck, DutKind, SearchPlan, Unit, WorkloadKind};
+use crate::scenario::plan::{BodyCheck, DutKind, Profile, SearchPlan, Unit, WorkloadKind};
 use crate::scenario::{Plan, compliance};
 use crate::search::Found;
 
@@ -12,7 +12,7 @@ use super::expectation::{self, Basis};
 use super::limit::{Facts, Finding, Inquiry, find};
 use super::pass::{Passed, passes};
 use super::usage::Usage;
-use super::{Evidence, Judged, LimitedBy, Verdict, warning};
+use super::{Evidence, Judged, LimitedBy, Validation, Verdict, observed, warning};
 
 /// What happened around the trials.
 #[derive(Clone, Debug, Default)]
@@ -45,11 +45,13 @@ pub fn answer(
         .collect();
     let doubtful_books = case.rests_on_doubtful(&books);
     let died = case.died();
+    let validation = case.validation(&figures);
     let basis = Basis {
         figures: &figures,
         trial: case.deciding,
         unqualified_at: case.unqualified_at(),
         sound: finding.tester_sound && !finding.invalid && case.verdict.as_ref().is_some_and(|passed| passed.decided),
+        not_valid: not_valid(plan, &validation),
         doubtful: context.interrupted || died.is_some() || doubtful_books || finding.invalid,
     };
     let judged = expectation::judge(&plan.expect, &basis);
@@ -57,12 +59,13 @@ pub fn answer(
     let evidence = &finding.evidence;
     let ending = Ending { case: &case, judged: &judged, figures: &figures, limited_by, evidence, basis: &basis, died };
     let (exit, reason) = ending.exit(doubtful_books, finding.invalid);
-    let warnings = case.warnings(&figures);
+    let warnings = case.warnings(&figures, &validation);
     let compliance = compliance(plan);
     Answer {
         figures,
         limited_by,
         evidence: finding.evidence,
+        validation,
         judged,
         books,
         warnings,
@@ -155,10 +158,17 @@ impl<'a> Case<'a> {
         books.iter().any(|mismatch| mismatch.serious && Some(mismatch.trial) == deciding)
     }
 
-    fn warnings(&self, figures: &[Figure]) -> Vec<String> {
+    /// What is known of the trial that the figure comes from.
+    fn validation(&self, figures: &[Figure]) -> Validation {
+        let Some(trial) = self.deciding else { return Validation::default() };
+        Validation::of(self.plan, trial, observed::of(self.plan, trial, figures))
+    }
+
+    fn warnings(&self, figures: &[Figure], validation: &Validation) -> Vec<String> {
         let mut warnings = self.context.warnings.clone();
         if let (Some(trial), Some(passed)) = (self.deciding, &self.verdict) {
             warnings.extend(warning::of(self.plan, trial, passed, figures));
+            warnings.extend(warning::of_validation(validation));
         }
         warnings
     }
@@ -285,6 +295,11 @@ fn object_bytes(plan: &Plan, trial: &TrialRecord) -> Option<u64> {
     }
 }
 
+/// Whether RFC 9411 forbids to report the figure. Other profiles promise no results of it.
+fn not_valid(plan: &Plan, validation: &Validation) -> bool {
+    plan.profile == Profile::Rfc && validation.is_valid() == Some(false)
+}
+
 /// What decides how the program ends.
 struct Ending<'a> {
     case: &'a Case<'a>,
@@ -343,6 +358,9 @@ impl Ending<'_> {
         }
         if !passed.decided {
             return Some((Exit::Undecided, format!("undecided: the trial is invalid: {reasons}")));
+        }
+        if self.basis.not_valid {
+            return Some((Exit::Undecided, format!("undecided: by RFC 9411 no valid result: {reasons}")));
         }
         let undecided: Vec<&str> = self
             .judged

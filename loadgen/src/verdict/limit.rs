@@ -15,6 +15,7 @@ use super::{Evidence, LimitedBy};
 
 mod dut;
 mod host;
+mod little;
 mod tester;
 
 /// What the rules look at.
@@ -93,6 +94,9 @@ pub(super) fn find(inquiry: &Inquiry<'_>) -> Finding {
     let tester_sound = court.decided.is_none();
     court.ceiling();
     court.rule("G8", dut::at_its_limit);
+    if let Some(first) = inquiry.trials.first() {
+        court.evidence.push(little::check(inquiry.plan, first.trial));
+    }
     let limited_by = court.decided.filter(|_| !invalid).unwrap_or(LimitedBy::Unexplained);
     Finding { limited_by, evidence: court.evidence, invalid, tester_sound }
 }

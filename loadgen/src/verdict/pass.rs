@@ -4,7 +4,8 @@
 //! least 99 % of the operations due in it; without the second half a queueing device would pass far
 //! above its capacity. A trial of held connections passes if every one of them lives to the end.
 //! What the tester itself did wrong makes a trial undecided, never failed by the DUT. Shares are
-//! compared in integers: "less than 0.001 %" of 100,000 is no failure at all (RFC 9411, 7.2).
+//! compared in integers: "less than 0.001 %" of 100,000 is no failure at all (RFC 9411, 7.2). Under
+//! profile `rfc` a trial of full length also has to be valid ([`super::validity`]).
 
 use crate::measure::record::{EndedEarly, TrialLoad};
 use crate::measure::{Latency, Outcome, TrialRecord};
@@ -57,6 +58,11 @@ impl FailedLimit {
         }
     }
 
+    /// As a ratio, 0 to 1.
+    pub(super) fn as_ratio(self) -> f64 {
+        self.parts as f64 / WHOLE as f64
+    }
+
     pub(super) fn allows(self, failed: u64, attempted: u64) -> bool {
         let (share, limit) = (u128::from(failed) * WHOLE, u128::from(attempted) * self.parts);
         failed == 0 || share < limit || self.inclusive && share == limit
@@ -73,7 +79,7 @@ impl FailedLimit {
 /// Whether a trial passed by the rule of the plan.
 pub fn passes(plan: &Plan, trial: &TrialRecord) -> Passed {
     let invalid = invalid(trial);
-    let failed = broken(plan, trial);
+    let failed: Vec<String> = broken(plan, trial).into_iter().chain(super::validity::reasons(plan, trial)).collect();
     let decided = invalid.is_empty();
     Passed { passed: decided && failed.is_empty(), decided, reasons: invalid.into_iter().chain(failed).collect() }
 }

@@ -9,10 +9,12 @@ use wire::ledger::Ledger;
 
 use super::answer::{Answer, Bound, Exit};
 use super::*;
-use crate::measure::record::{EndedEarly, Purpose, TrialLoad};
+use crate::measure::record::{ConnectionsInSustain, EndedEarly, Purpose, TrialLoad};
 use crate::measure::{Latencies, Latency, Outcome, Outcomes, Role, RoleSample, Sample, TrialRecord};
 use crate::scenario::{Overrides, Plan, parse};
 use crate::search::Found;
+
+mod validity;
 
 const SUSTAIN_S: u64 = 10;
 const SECOND_NS: u64 = 1_000_000_000;
@@ -120,6 +122,7 @@ fn trial(number: u32, purpose: Purpose, rate: f64, cpu: Cpu) -> TrialRecord {
         transactions_all: due,
         opened_all: due,
         attempted_connections_all: due,
+        connections_in_sustain: ConnectionsInSustain::default(),
         body_bytes_in_sustain: due * 1024,
         open_peak: 10,
         open_min_in_sustain: 0,
@@ -310,7 +313,21 @@ fn evidence_names_rule_trial_and_numbers() {
     let rules: Vec<&str> = answer.evidence.iter().map(|evidence| evidence.rule.as_str()).collect();
     assert_eq!(
         rules,
-        ["steal", "descriptors", "link", "G2", "G3", "G4", "G5", "G6", "G7", "reflector-failures", "G1", "G8"]
+        [
+            "steal",
+            "descriptors",
+            "link",
+            "G2",
+            "G3",
+            "G4",
+            "G5",
+            "G6",
+            "G7",
+            "reflector-failures",
+            "G1",
+            "G8",
+            "Little"
+        ]
     );
     let text = |rule: &str| answer.evidence.iter().find(|evidence| evidence.rule == rule).unwrap().text.as_str();
     assert!(text("G4").starts_with(
@@ -584,7 +601,10 @@ fn books_that_disagree_make_the_figure_doubtful() {
 fn too_few_operations_to_resolve_the_limit_are_said() {
     let answer = Run::of_dut().answer(&cps(""));
     let warning = answer.warnings.iter().find(|text| text.starts_with("resolution_limited")).unwrap();
-    assert!(warning.contains("20000 operations") && warning.contains("from 100001 on"), "{warning}");
+    let expected = "resolution_limited: 0 of 20000 operations failed, which shows with 95% confidence only that fewer than \
+        0.0150% fail; the limit of failures is shown from 299572 operations on (below 100001 a single failure breaks it): \
+        lengthen sustain (search.final_sustain) to show it";
+    assert_eq!(warning, expected);
 }
 
 #[test]

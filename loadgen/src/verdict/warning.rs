@@ -7,8 +7,9 @@ use crate::scenario::plan::{DutKind, SearchPlan};
 use super::answer::Figure;
 use super::expectation::lag_share;
 use super::limit::{CEILING_SHARE_MAX, CEILING_SHARE_WARN};
-use super::pass::{FailedLimit, Passed};
+use super::pass::Passed;
 use super::usage::Usage;
+use super::validity::{Resolution, Validation};
 
 /// Share of the response time's p99 above which the generator's lag marks latencies.
 pub(super) const LAG_SHARE_MAX: f64 = 0.10;
@@ -18,7 +19,6 @@ const STEAL_WARN: f64 = 0.01;
 pub(super) fn of(plan: &Plan, trial: &TrialRecord, passed: &Passed, figures: &[Figure]) -> Vec<String> {
     let usage = Usage::of(trial);
     let all = [
-        resolution(plan, trial),
         ceiling(plan, figures),
         lag(trial),
         steal(usage.as_ref()),
@@ -32,15 +32,16 @@ pub(super) fn of(plan: &Plan, trial: &TrialRecord, passed: &Passed, figures: &[F
     all.into_iter().flatten().collect()
 }
 
-fn resolution(plan: &Plan, trial: &TrialRecord) -> Option<String> {
-    let needed = FailedLimit::of(plan).resolution()?;
-    let attempted = trial.outcomes.total();
-    (attempted < needed).then(|| {
+/// Warnings about the validity of that trial.
+pub(super) fn of_validation(validation: &Validation) -> Vec<String> {
+    let resolution = validation.resolution.and_then(Resolution::warning);
+    let broken = validation.broken().map(|rule| {
         format!(
-            "resolution_limited: with {attempted} operations a single failure breaks the limit of failures; \
-             from {needed} on one is allowed: lengthen sustain (search.final_sustain) to tell more"
+            "{} of RFC 9411 is broken: {}: a valid result needs a steadier or lower load (profile rfc refuses this one)",
+            rule.rule, rule.text
         )
-    })
+    });
+    resolution.into_iter().chain(broken).collect()
 }
 
 fn ceiling(plan: &Plan, figures: &[Figure]) -> Option<String> {

@@ -13,8 +13,9 @@ impl<W: Workload, T: Transport> Worker<W, T> {
     pub(in crate::engine) fn established(&mut self, number: u32, now: u64) {
         let slot = &mut self.slots[number as usize];
         slot.place = Place::Awaiting;
+        slot.opened = now;
         let measured = slot.measured && self.book.measures(slot.due);
-        self.book.opened(now - slot.from, measured);
+        self.book.opened(now, now - slot.from, measured);
         self.timers.set(number, super::NEVER);
     }
 
@@ -54,7 +55,7 @@ impl<W: Workload, T: Transport> Worker<W, T> {
                 self.book_noticed(number, noticed, now);
                 self.drive(number, step, now);
             }
-            Place::Idle => self.drop_idle(number),
+            Place::Idle => self.drop_idle(number, now),
             Place::Held | Place::Closing => {
                 let received = self.transport.data().len();
                 let detail = || format!("{received} bytes that nobody asked for");
@@ -95,21 +96,27 @@ impl<W: Workload, T: Transport> Worker<W, T> {
                 self.fail(number, Outcome::HoldLost, now, detail);
             }
             Place::Closing => {
-                self.release(number);
+                self.release(number, now);
                 self.end(number, Outcome::Ok, now);
             }
-            Place::Idle => self.drop_idle(number),
+            Place::Idle => self.drop_idle(number, now),
             Place::Free | Place::Connecting => {}
         }
     }
 
     /// The connection broke.
     pub(in crate::engine) fn broken(&mut self, number: u32, error: rustix::io::Errno, now: u64) {
-        let outcome = match self.slots[number as usize].place {
-            Place::Idle => return self.drop_idle(number),
+        let outcome = connection::later_outcome(error);
+        let place = self.slots[number as usize].place;
+        if outcome == Outcome::ResetLater && matches!(place, Place::Idle | Place::Held | Place::Closing) {
+            // Elsewhere the outcome says it, and is counted by it.
+            self.book.reset(now);
+        }
+        let outcome = match place {
+            Place::Idle => return self.drop_idle(number, now),
             Place::Held => Outcome::HoldLost,
             Place::Closing => Outcome::UncleanClose,
-            Place::Free | Place::Connecting | Place::Awaiting => connection::later_outcome(error),
+            Place::Free | Place::Connecting | Place::Awaiting => outcome,
         };
         self.fail(number, outcome, now, || format!("receive: {error}"));
     }
@@ -122,7 +129,7 @@ impl<W: Workload, T: Transport> Worker<W, T> {
         self.end(number, Outcome::Ok, now);
         let slot = &mut self.slots[number as usize];
         if slot.peer_ended {
-            return self.release(number);
+            return self.release(number, now);
         }
         slot.place = Place::Idle;
         self.idle.push_back(number);
@@ -149,7 +156,7 @@ impl<W: Workload, T: Transport> Worker<W, T> {
         let slot = &mut self.slots[number as usize];
         let Some(socket) = &slot.socket else { return };
         if slot.peer_ended || mode == CloseMode::ClientRst {
-            self.release_with(number, mode == CloseMode::ClientRst);
+            self.release_with(number, mode == CloseMode::ClientRst, now);
             return self.end(number, Outcome::Ok, now);
         }
         let sent = if mode == CloseMode::ClientFin { self.transport.send_fin(socket) } else { Ok(()) };
@@ -181,7 +188,10 @@ impl<W: Workload, T: Transport> Worker<W, T> {
         if !matches!(slot.place, Place::Closing | Place::Held) {
             self.book.latency(now - slot.due, now - slot.started, measured);
         }
-        self.release(number);
+        if matches!(outcome, Outcome::ConnectRefused | Outcome::ResetLater) {
+            self.book.reset(now);
+        }
+        self.release(number, now);
         self.end(number, outcome, now);
     }
 
@@ -193,28 +203,29 @@ impl<W: Workload, T: Transport> Worker<W, T> {
         self.book.ended(outcome, slot.measured, now);
     }
 
-    fn drop_idle(&mut self, number: u32) {
+    fn drop_idle(&mut self, number: u32, now: u64) {
         self.idle.retain(|&idle| idle != number);
-        self.release(number);
+        self.release(number, now);
     }
 
-    fn release(&mut self, number: u32) {
-        self.release_with(number, false);
+    fn release(&mut self, number: u32, now: u64) {
+        self.release_with(number, false, now);
     }
 
     /// Closes the connection, with a RST if `reset`, and frees the slot.
-    fn release_with(&mut self, number: u32, reset: bool) {
+    fn release_with(&mut self, number: u32, reset: bool, now: u64) {
         let slot = &mut self.slots[number as usize];
         let established = !matches!(slot.place, Place::Free | Place::Connecting);
         slot.place = Place::Free;
         slot.sending = false;
         slot.wake = 0;
+        let opened = slot.opened;
         if let Some(socket) = slot.socket.take() {
             self.transport.close(socket, reset);
         }
         self.timers.set(number, super::NEVER);
         if established {
-            self.book.closed();
+            self.book.closed(opened, now);
         }
         self.free.push(number);
     }

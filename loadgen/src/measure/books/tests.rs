@@ -7,6 +7,7 @@ use std::time::Duration;
 use wire::ledger::Ledger;
 
 use super::*;
+use crate::measure::record::ConnectionsInSustain;
 use crate::measure::{Latencies, Outcomes};
 use crate::scenario::{Overrides, parse};
 
@@ -49,6 +50,7 @@ fn trial() -> TrialRecord {
         transactions_all: 100,
         opened_all: 103,
         attempted_connections_all: 103,
+        connections_in_sustain: ConnectionsInSustain::default(),
         body_bytes_in_sustain: 0,
         open_peak: 0,
         open_min_in_sustain: 0,
