@@ -11,6 +11,7 @@
 //! - [`layout`]: the invariants of the code base.
 //! - [`proxies`], [`recorder`]: load balancers as processes, a server that keeps what it was sent.
 //! - [`streams`]: seeded streams, good and evil, through a real `lb`.
+//! - [`limits`]: the DUT or the reflectors behind it: the answer names the right one.
 //! - [`peers`]: the comparison with other programs runs.
 //! - [`survive`]: nothing outlives a run, however it ends.
 //! - [`truth`]: what is done on purpose has to be reported exactly.
@@ -30,6 +31,7 @@ mod engines;
 mod harness;
 mod kill;
 mod layout;
+mod limits;
 mod peers;
 mod proxies;
 mod recorder;

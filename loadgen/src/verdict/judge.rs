@@ -150,6 +150,7 @@ impl<'a> Case<'a> {
             qualify_service_p99: service_p99.map(|p99| p99.as_nanos() as u64),
             figure: self.deciding.filter(|_| self.is_carried()).map(|trial| figure_value(self.plan.load.unit, trial)),
             ceiling: self.ceiling_value(),
+            ceiling_facts: self.ceiling.map(Facts::of),
         })
     }
 

@@ -17,6 +17,7 @@ mod dut;
 mod host;
 mod little;
 mod tester;
+mod waiting;
 
 /// What the rules look at.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub(super) struct Inquiry<'a> {
     pub(super) figure: Option<f64>,
     /// What tester and reflectors reached without the DUT.
     pub(super) ceiling: Option<f64>,
+    /// The trial in which they did.
+    pub(super) ceiling_facts: Option<Facts<'a>>,
 }
 
 /// One trial with what was made of its samples.
@@ -91,6 +94,7 @@ pub(super) fn find(inquiry: &Inquiry<'_>) -> Finding {
     court.rule("G6", tester::drops);
     court.note("G7", "not applied: no core was free for another worker");
     court.rule("reflector-failures", tester::reflector_failures);
+    court.rule("reflector-time", waiting::for_reflectors);
     let tester_sound = court.decided.is_none();
     court.ceiling();
     court.rule("G8", dut::at_its_limit);
@@ -138,12 +142,15 @@ impl Court<'_> {
             return self.note("G1", "not applied: no ceiling was measured without the DUT");
         };
         let share = figure / ceiling;
-        let text =
+        let mut text =
             format!("{figure:.0}/s is {:.0}% of the {ceiling:.0}/s reached without the DUT (limit 90%)", share * 100.0);
         let holds = share <= CEILING_SHARE_MAX;
         if !holds {
-            let busier = inquiry.trials.first().and_then(|facts| facts.usage.as_ref()).map(tester::busier);
-            self.decided = self.decided.or_else(|| busier.or(Some(LimitedBy::Generator)));
+            let setter = inquiry.ceiling_facts.as_ref().and_then(waiting::sets_ceiling);
+            if let Some((_, why)) = &setter {
+                text.push_str(&format!("; {why}"));
+            }
+            self.decided = self.decided.or(Some(setter.map_or(LimitedBy::Generator, |(who, _)| who)));
         }
         self.evidence.push(Evidence { rule: "G1".to_owned(), holds, text });
     }

@@ -55,6 +55,8 @@ struct Cpu {
 
 const CALM: Cpu = Cpu { generator: 0.4, reflectors: 0.2, dut: 0.5, steal: 0.0 };
 const DUT_BUSY: Cpu = Cpu { dut: 0.97, ..CALM };
+/// As without a DUT, where a closed loop takes all the CPU there is.
+const TESTER_BUSY: Cpu = Cpu { generator: 0.7, reflectors: 0.25, dut: 0.0, steal: 0.0 };
 
 fn role(role: Role, cores: &[usize], used: f64, at_s: u64) -> RoleSample {
     RoleSample {
@@ -180,7 +182,7 @@ impl Run {
     fn of(cpu: Cpu) -> Self {
         let mut run = Self {
             trials: vec![
-                trial(1, Purpose::Ceiling, 5_000.0, CALM),
+                trial(1, Purpose::Ceiling, 5_000.0, TESTER_BUSY),
                 trial(2, Purpose::Qualify, 500.0, CALM),
                 trial(3, Purpose::Bisect, 2_100.0, cpu),
                 trial(4, Purpose::Confirm, 2_000.0, cpu),
@@ -324,6 +326,7 @@ fn evidence_names_rule_trial_and_numbers() {
             "G6",
             "G7",
             "reflector-failures",
+            "reflector-time",
             "G1",
             "G8",
             "Little"
@@ -394,10 +397,14 @@ fn what_bounded_the_load_on_this_host_decides() {
 
 #[test]
 fn a_figure_near_the_ceiling_is_the_testbeds() {
-    let near = |ceiling: f64| {
-        let run = Run::of_dut().with(|run| run.trials[0] = trial(1, Purpose::Ceiling, ceiling, CALM));
+    let with = |ceiling: f64, cpu: Cpu| {
+        let run = Run::of_dut().with(|run| run.trials[0] = trial(1, Purpose::Ceiling, ceiling, cpu));
         run.answer(&cps("cps = \">= 1000\""))
     };
+    let near = |ceiling: f64| with(ceiling, TESTER_BUSY);
+    let limited_by = |cpu: Cpu| with(2_200.0, cpu).limited_by;
+    assert_eq!(limited_by(Cpu { generator: 0.3, reflectors: 0.65, ..CALM }), Some(LimitedBy::Reflector));
+    assert_eq!(limited_by(CALM), Some(LimitedBy::Reflector), "neither was short of CPU: the loop waited for answers");
     let answer = near(2_200.0);
     assert_eq!((answer.limited_by, answer.exit), (Some(LimitedBy::Generator), Exit::Met), "≥ 2000 meets >= 1000");
     assert_eq!(answer.figures[0].bound, Bound::Lower);
@@ -442,6 +449,28 @@ fn failures_that_the_reflectors_made_are_not_the_duts() {
         run.trials[FAILING].ledgers[0].responses_by_class[4] = 60;
     });
     assert_eq!(run.answer(&cps("")).limited_by, Some(LimitedBy::Reflector));
+}
+
+/// Slots that wait point at the DUT, unless the answers take as long without it.
+#[test]
+fn slots_that_wait_for_the_reflectors_are_not_the_duts() {
+    let slow = |trial: &mut TrialRecord, milliseconds: u64| {
+        trial.latencies = Latencies::default();
+        (0..1000).for_each(|_| trial.latencies.record(Latency::Service, milliseconds * 1_000_000));
+    };
+    let limited_by = |own_ms: u64, through_ms: u64, cpu: Cpu| {
+        let run = Run::of(cpu).with(|run| {
+            run.trials[0] = trial(1, Purpose::Ceiling, 5_000.0, CALM);
+            slow(&mut run.trials[0], own_ms);
+            spoil(&mut run.trials[FAILING], Outcome::UnsentWindow, 50);
+            slow(&mut run.trials[FAILING], through_ms);
+        });
+        run.answer(&cps("")).limited_by
+    };
+    assert_eq!(limited_by(100, 101, CALM), Some(LimitedBy::Reflector));
+    assert_eq!(limited_by(100, 151, CALM), Some(LimitedBy::Dut), "it adds half of their time and more");
+    assert_eq!(limited_by(1, 100, CALM), Some(LimitedBy::Dut));
+    assert_eq!(limited_by(100, 101, DUT_BUSY), Some(LimitedBy::Dut), "its CPU is used up");
 }
 
 #[test]

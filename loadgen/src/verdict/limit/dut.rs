@@ -6,7 +6,7 @@
 use super::{Check, Facts, Inquiry, Latency, LimitedBy, Outcome, Role, Usage, tester};
 use crate::scenario::plan::DutKind;
 
-const BUSY_MIN: f64 = 0.90;
+pub(super) const BUSY_MIN: f64 = 0.90;
 const SLOWER: f64 = 3.0;
 /// How a device turns operations away or breaks them.
 const TURNED_AWAY: [Outcome; 7] = [
@@ -47,7 +47,7 @@ pub(super) fn at_its_limit(inquiry: &Inquiry<'_>, facts: &Facts<'_>) -> Check {
 }
 
 /// The DUT's CPU against its quota or cores, and the busiest core that it has to itself.
-fn processor(inquiry: &Inquiry<'_>, usage: &Usage) -> (f64, String) {
+pub(super) fn processor(inquiry: &Inquiry<'_>, usage: &Usage) -> (f64, String) {
     let Some(dut) = usage.role(Role::Dut) else { return (0.0, String::new()) };
     let threads = match &inquiry.plan.testbed.dut.kind {
         DutKind::Reference { workers, .. } | DutKind::Command { workers: Some(workers), .. } => {

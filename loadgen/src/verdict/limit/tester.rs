@@ -76,7 +76,7 @@ pub(super) fn processors(_: &Inquiry<'_>, facts: &Facts<'_>) -> Check {
 }
 
 /// The only part of the tester on a core, if there is only one.
-fn owner(usage: &Usage, core: usize) -> Option<LimitedBy> {
+pub(super) fn owner(usage: &Usage, core: usize) -> Option<LimitedBy> {
     let mut on_core = usage.testers().filter(|role| role.cores.contains(&core)).map(|role| blame_of(role.role));
     let first = on_core.next()?;
     on_core.all(|other| other == first).then_some(first)
