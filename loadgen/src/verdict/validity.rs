@@ -79,7 +79,7 @@ impl Validity {
 }
 
 /// What is known of the validity of the figure's trial.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Validation {
     /// V-a to V-e; empty without a trial.
     pub rules: Vec<Validity>,
