@@ -5,6 +5,9 @@
 //! smallest to the k-th largest value it is covered with 1 − 2·P(X < k). See Conover, Practical
 //! Nonparametric Statistics, 3.2. It assumes independent rounds and nothing else.
 
+pub(crate) use loadgen::statistics::median;
+use loadgen::statistics::{at_most, quantile_ranks};
+
 /// The coverage that an interval has to reach, if there are rounds enough (6 or more).
 pub(crate) const COVERAGE: f64 = 0.95;
 
@@ -22,48 +25,17 @@ pub(crate) struct Estimate {
     pub(crate) coverage: f64,
 }
 
-/// The median of values, `None` without any. The mean of the middle two if their number is even.
-pub(crate) fn median(values: &[f64]) -> Option<f64> {
-    let sorted = sorted(values);
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => None,
-        count if count % 2 == 1 => Some(sorted[middle]),
-        _ => Some((sorted[middle - 1] + sorted[middle]) / 2.0),
-    }
-}
-
 /// The median of values with its interval, `None` without values.
 pub(crate) fn estimate(values: &[f64]) -> Option<Estimate> {
-    let sorted = sorted(values);
-    let median = median(values)?;
-    let (rank, coverage) = rank(sorted.len());
-    Some(Estimate { median, low: sorted[rank], high: sorted[sorted.len() - 1 - rank], coverage })
-}
-
-/// How many values to leave out at either end so that the interval still covers enough, and what it
-/// then covers.
-fn rank(count: usize) -> (usize, f64) {
-    // P(X <= k) of a binomial with p = 1/2, term by term.
-    let mut term = 0.5_f64.powi(count as i32);
-    let mut below = 0.0;
-    let mut best = (0, 1.0 - 2.0 * term);
-    for k in 0..count / 2 {
-        below += term;
-        let coverage = 1.0 - 2.0 * below;
-        if k > 0 && coverage < COVERAGE {
-            break;
-        }
-        best = (k, coverage);
-        term *= (count - k) as f64 / (k + 1) as f64;
-    }
-    (best.0, best.1.max(0.0))
-}
-
-fn sorted(values: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted
+    let median = median(values)?;
+    let count = sorted.len() as u64;
+    // The smallest and the largest where there are too few for the coverage asked for.
+    let rank = quantile_ranks(count, 0.5, COVERAGE).lower.unwrap_or(1);
+    let coverage = (1.0 - 2.0 * at_most(rank - 1, count, 0.5)).max(0.0);
+    let at = rank as usize - 1;
+    Some(Estimate { median, low: sorted[at], high: sorted[sorted.len() - 1 - at], coverage })
 }
 
 /// Fixes the order of a run (splitmix64; Steele et al. 2014).
@@ -92,13 +64,6 @@ impl Shuffler {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_median_is_the_middle_value_or_the_mean_of_both() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
-        assert_eq!(median(&[]), None);
-    }
 
     #[test]
     fn the_interval_has_the_ranks_of_the_sign_test() {
