@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::statistics::samples_for_upper_rank;
+
 mod stored;
 
 /// Largest value a histogram tells apart: one hour.
@@ -103,16 +105,11 @@ impl Latencies {
 }
 
 /// How many samples a quantile (0 to 1) needs: the least n for which the 95 % upper confidence rank
-/// of the order statistic still exists, qⁿ ≤ 2.5 %. 36 for p90, 368 for p99, 3,688 for p99.9.
+/// of the order statistic still exists. 36 for p90, 368 for p99, 3,688 for p99.9; 1 up to the median,
+/// and for the maximum, which is what it is.
 pub fn samples_needed(quantile: f64) -> u64 {
-    if quantile <= 0.5 {
-        return 1;
-    }
-    if quantile >= 1.0 {
-        return 1;
-    }
-    // One beyond the rank itself, as in the usual tables of order-statistic intervals.
-    (0.025_f64.ln() / quantile.ln()).ceil() as u64
+    let beyond_the_median = quantile > 0.5;
+    beyond_the_median.then(|| samples_for_upper_rank(quantile, 0.95)).flatten().unwrap_or(1)
 }
 
 #[cfg(test)]
