@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use wire::units::{Rate, Span};
+use wire::units::{Percent, Rate, Span};
 
 use crate::testbed::RoleArgs;
 
@@ -35,6 +35,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Say what this host can generate and what would have to change
     Doctor(DoctorArgs),
+    /// Find where the history of a gate changed its level
+    Trend(TrendArgs),
     /// Print the JSON schema of scenario files, for editors
     Schema,
     /// Print completions for a shell
@@ -127,6 +129,43 @@ pub struct CheckArgs {
 pub struct DoctorArgs {
     /// A scenario to judge this host for
     pub scenario: Option<PathBuf>,
+}
+
+/// Arguments of `trend`.
+#[derive(Args, Clone, Debug)]
+pub struct TrendArgs {
+    /// The history: JSON lines as `gate` writes them
+    pub history: PathBuf,
+    /// Which metric: transactions-per-cpu-second, cps, tps, response-time-p99 or memory-per-connection
+    #[arg(long, value_name = "NAME")]
+    pub metric: Option<String>,
+    /// Only gates of this scenario: its name, or how its hash begins
+    #[arg(long, value_name = "NAME|HASH")]
+    pub scenario: Option<String>,
+    /// Only gates on this host: how its id begins
+    #[arg(long, value_name = "ID")]
+    pub host: Option<String>,
+    /// Only gates of this DUT
+    #[arg(long, value_name = "NAME")]
+    pub dut: Option<String>,
+    /// Only gates with this label, such as those of every night and not those of proposed changes
+    #[arg(long, value_name = "TEXT")]
+    pub label: Option<String>,
+    /// How many gates are looked at together
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    pub window: usize,
+    /// The largest p of a change point
+    #[arg(long, default_value_t = 0.001)]
+    pub p: f64,
+    /// The least change of the level that is of interest
+    #[arg(long, value_name = "SHARE", default_value = "2%")]
+    pub magnitude: Percent,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Exit with 1 if the last change is one for the worse, and with 4 if there are too few gates
+    #[arg(long)]
+    pub strict: bool,
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod check;
 mod doctor;
 mod run;
+mod trend;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -65,6 +66,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::Quick(arguments)) => run::quick(&arguments),
         Some(Command::Check(arguments)) => check::check(&arguments),
         Some(Command::Doctor(arguments)) => doctor::doctor(&arguments),
+        Some(Command::Trend(arguments)) => trend::trend(&arguments),
         Some(Command::Schema) => {
             let schema = serde_json::to_string_pretty(&crate::scenario::schema()).map_err(Failure::host)?;
             report::say(&schema);

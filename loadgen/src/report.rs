@@ -20,6 +20,7 @@ mod sheet;
 mod tables;
 mod terminal;
 mod text;
+mod trend;
 pub mod usage;
 
 pub use error::ReportError;
@@ -27,6 +28,7 @@ pub use folder::RunFolder;
 pub use live::Live;
 pub use terminal::{complain, say, summary};
 pub use text::table;
+pub use trend::{Trend, TrendPoint, trend_json, trend_text};
 
 #[cfg(test)]
 pub(crate) mod fixture;

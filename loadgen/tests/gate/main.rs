@@ -7,8 +7,10 @@
 //!
 //! Every cell has seeds of its own, so that the table is the same on every machine.
 
+mod command;
 mod model;
 mod rules;
+mod trend;
 
 use model::{Machine, Trait};
 use rules::{Outcome, Paired, Rule};
