@@ -2,9 +2,9 @@
 //!
 //! Both builds run on one machine as neighbours in pairs, in random order inside a pair; a pair gives
 //! d = ln(candidate / baseline) for each metric, with the sign turned so that negative is worse.
-//! [`judge`] looks at the pairs at planned numbers only and answers with a [`Decision`]; neither more
+//! [`judge()`] looks at the pairs at planned numbers only and answers with a [`Decision`]; neither more
 //! pairs after a decision nor looks in between can change it. What it needs from a machine is measured
-//! by [`noise`] from pairs of the same build. Pure: pairs are measured, stored and printed elsewhere.
+//! by [`noise()`] from pairs of the same build. Pure: pairs are measured, stored and printed elsewhere.
 
 pub mod history;
 mod judge;

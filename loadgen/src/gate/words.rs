@@ -21,10 +21,10 @@ pub(super) fn look(settings: &Settings, look: usize, findings: &[Finding]) -> Ve
     let mut lines = vec![format!("look {} at {pairs} valid pairs, alpha {}", look + 1, percent(alpha))];
     for finding in findings {
         let corrected = match findings.len() {
-            1 => format!("p {:.2e}", finding.p),
-            _ => format!("p {:.2e}, after Holm {:.2e}", finding.p, finding.p_adjusted),
+            1 => format!("p {}", chance(finding.p)),
+            _ => format!("p {}, after Holm {}", chance(finding.p), chance(finding.p_adjusted)),
         };
-        lines.push(format!("  {}; {corrected}: {}", finding.text, said(finding.decision)));
+        lines.push(format!("  {}; {corrected}: {}", finding.text, reason(finding, alpha)));
     }
     lines
 }
@@ -78,14 +78,21 @@ pub(super) fn more(valid: u32, until: u32) -> String {
     format!("{} more valid pairs are needed for the look at {until}", until.saturating_sub(valid))
 }
 
-fn said(decision: Decision) -> &'static str {
-    match decision {
-        Decision::More { .. } => "open",
-        Decision::Pass => "pass",
-        Decision::Fail => "fail",
-        Decision::Inconclusive => "inconclusive",
+/// What a look says of one metric, and why.
+fn reason(finding: &Finding, alpha: f64) -> &'static str {
+    let surely_worse = finding.p_adjusted <= alpha;
+    match finding.decision {
+        Decision::Pass => "pass, even the worst is tolerated",
+        Decision::Fail => "fail, surely worse and by more than is tolerated",
         Decision::Unfit => "unfit",
+        _ if surely_worse => "open, surely worse, but perhaps by no more than is tolerated",
+        _ => "open, neither surely worse nor surely within what is tolerated",
     }
+}
+
+/// A probability as a person reads it.
+fn chance(p: f64) -> String {
+    if p < 0.000_95 { format!("{p:.1e}") } else { format!("{p:.3}") }
 }
 
 /// The change of a metric itself that an effect stands for: a rate falls when it gets worse, a time grows.
@@ -97,7 +104,7 @@ fn change(metric: Metric, effect: f64) -> String {
 }
 
 fn percent(share: f64) -> String {
-    // Six digits are enough for any share of an alpha, and hide the noise of binary fractions.
-    let digits = format!("{:.4}", share * 100.0);
+    // Enough for any share of an alpha, and hides the noise of binary fractions.
+    let digits = format!("{:.3}", share * 100.0);
     format!("{} %", digits.trim_end_matches('0').trim_end_matches('.'))
 }

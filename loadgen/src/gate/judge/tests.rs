@@ -54,6 +54,8 @@ fn a_clear_loss_fails_at_the_first_look_and_a_clear_gain_passes() {
     let found = judge(&one(), &pairs(&around(-0.09, 0.02, 8)));
     assert_eq!((found.decision, found.look), (Decision::Fail, Some(0)));
     assert_eq!(found.findings[0].p, 1.0 / 256.0);
+    let line = &found.explanation[3];
+    assert!(line.contains("p 0.004: fail, surely worse and by more than is tolerated"), "{line}");
     assert!(found.findings[0].upper.unwrap() < 0.0);
     assert_eq!(judge(&one(), &pairs(&around(0.2, 0.02, 8))).decision, Decision::Pass);
 }
@@ -90,6 +92,12 @@ fn what_stays_open_gets_more_pairs_and_ends_inconclusive() {
     }
     let found = judge(&one(), &pairs(&effects));
     assert_eq!((found.decision, found.look), (Decision::Inconclusive, Some(2)));
+    assert!(
+        found
+            .explanation
+            .iter()
+            .any(|line| line.ends_with("open, neither surely worse nor surely within what is tolerated"))
+    );
     assert_eq!(found.findings[0].n, 20);
 }
 
