@@ -4,7 +4,7 @@
 //! Answers that were undecided because this machine was disturbed may be asked for again; a decided
 //! wrong one fails at once.
 
-use crate::harness::{Folder, Run, exclusive};
+use crate::harness::{Folder, Run, available, exclusive};
 
 /// How often a run is made that was disturbed.
 const TRIES: u32 = 3;
@@ -40,7 +40,8 @@ final_sustain = "2s"
 }
 
 /// The answer has to rest on `rule`; asked for again while another rule of the tester was broken.
-fn limited_by_reflector(scenario: &str, most: f64, rule: &str) -> String {
+/// `None` on a machine whose other programs leave no undisturbed run.
+fn limited_by_reflector(scenario: &str, most: f64, rule: &str) -> Option<String> {
     let folder = Folder::new();
     let path = folder.write("limits.toml", scenario);
     let mut tries = 1;
@@ -57,7 +58,11 @@ fn limited_by_reflector(scenario: &str, most: f64, rule: &str) -> String {
         if let Some(broken) = broken.filter(|_| answer["limited_by"] == "reflector") {
             // Nothing is expected, and the maximum is not the DUT's.
             assert_eq!(run.code, Some(4), "{run:?}");
-            return broken["text"].as_str().unwrap().to_owned();
+            return Some(broken["text"].as_str().unwrap().to_owned());
+        }
+        let disturbed = run.stdout.contains("other programs use most of it");
+        if tries == TRIES && disturbed && !available("a machine without other load", false) {
+            return None;
         }
         assert!(tries < TRIES, "{rule} does not name the reflector: {}", run.stdout);
         tries += 1;
@@ -70,6 +75,7 @@ fn reflectors_that_serve_only_so_many_requests_are_the_limit() {
     let _alone = exclusive();
     let arguments = r#""--rate-cap", "400/s", "--over", "queue", "--unit", "requests""#;
     let text = limited_by_reflector(&search("/?s=200", arguments, ""), 400.0 * 1.05, "G1");
+    let Some(text) = text else { return };
     assert!(text.ends_with("so the closed loop waited for the reflectors' answers"), "{text}");
 }
 
@@ -79,5 +85,6 @@ fn reflectors_that_take_their_time_fill_the_slots_and_are_the_limit() {
     // 16 slots, each taken for 50 ms: 320 connections per second, whoever stands between.
     let load = "slots = 16\nmax_lag = \"200ms\"";
     let text = limited_by_reflector(&search("/?s=200&t=50", "", load), 320.0 * 1.05, "reflector-time");
+    let Some(text) = text else { return };
     assert!(text.contains("operations found every slot waiting"), "{text}");
 }
