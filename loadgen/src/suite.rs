@@ -6,6 +6,7 @@
 
 mod carrier;
 pub mod limits;
+mod more_workers;
 pub mod probe;
 pub mod rounds;
 mod watch;
@@ -129,6 +130,8 @@ pub fn run(plan: &Plan, options: &Options, interrupt: &Interrupt) -> Result<Fini
         most: None,
         dut_exit: None,
         is_damaged: false,
+        extra_core: None,
+        no_more_workers: None,
     };
     let outcome = run.answer_question();
     run.finish(outcome, &path)
@@ -158,6 +161,10 @@ struct Run<'a> {
     dut_exit: Option<String>,
     /// Whether a role has died: no trial after that would be one of the plan.
     is_damaged: bool,
+    /// A core for one generator worker more.
+    extra_core: Option<usize>,
+    /// Why no trial with one worker more was run.
+    no_more_workers: Option<String>,
 }
 
 /// What a run found out before its end, whatever the end was.
@@ -201,7 +208,9 @@ impl Run<'_> {
             // it, and the answer names the generator.
             search.tell(Tell { load: ask.load, passed: passed.unwrap_or(false), achieved, ..Tell::default() });
         }
-        findings.found = Some(search.found());
+        let found = search.found();
+        findings.found = Some(found);
+        self.more_workers(found)?;
         Ok(findings)
     }
 
@@ -268,7 +277,7 @@ impl Run<'_> {
             number,
             purpose,
             planned: planned.unwrap_or(0),
-            abortable: !matches!(purpose, Purpose::Fixed | Purpose::Ceiling) && planned.is_some(),
+            abortable: !(purpose == Purpose::Fixed || purpose.is_beside()) && planned.is_some(),
             intended: load.amount(),
             testbed: &mut self.testbed,
             folder: &mut self.folder,
@@ -305,8 +314,14 @@ impl Run<'_> {
         services: Vec<SocketAddr>,
     ) -> Result<(engine::Config, Slots), RunError> {
         let plan = self.plan;
-        let cores = self.testbed.placement().generator.clone();
-        let slots = limits::slots(plan, load, cores.len() as u32, &self.carrier).map_err(RunError::Infeasible)?;
+        let mut cores = self.testbed.placement().generator.clone();
+        let mut slots = limits::slots(plan, load, cores.len() as u32, &self.carrier).map_err(RunError::Infeasible)?;
+        if let Some(core) = self.extra_core {
+            let all = slots.per_worker * cores.len() as u32;
+            cores.push(core);
+            // As many operations at once as before: more of them alone could help a slow device.
+            slots.per_worker = all.div_ceil(cores.len() as u32);
+        }
         let mut phases = plan.load.phases;
         phases.sustain = sustain;
         if let TrialLoad::Held(connections) = load {
@@ -399,7 +414,12 @@ impl Run<'_> {
             .extend(stopped.unclean.iter().map(|(role, how)| format!("{} did not stop as asked: {how}", role.name())));
         self.live.clear();
         let findings = outcome?;
-        let context = Context { interrupted: self.interrupt.is_set(), dut_exit: self.dut_exit.clone(), warnings };
+        let context = Context {
+            interrupted: self.interrupt.is_set(),
+            dut_exit: self.dut_exit.clone(),
+            warnings,
+            no_more_workers: self.no_more_workers.take(),
+        };
         let ceiling = findings.ceiling.map(|at| &self.trials[at]);
         let answer = verdict::answer(self.plan, &self.trials, findings.found, ceiling, &context);
         self.folder.finish(self.plan, &self.trials, &answer)?;

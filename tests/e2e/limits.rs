@@ -4,7 +4,7 @@
 //! Answers that were undecided because this machine was disturbed may be asked for again; a decided
 //! wrong one fails at once.
 
-use crate::harness::{Folder, Run, available, exclusive};
+use crate::harness::{Folder, REFLECTOR, Run, available, exclusive};
 
 /// How often a run is made that was disturbed.
 const TRIES: u32 = 3;
@@ -87,4 +87,47 @@ fn reflectors_that_take_their_time_fill_the_slots_and_are_the_limit() {
     let text = limited_by_reflector(&search("/?s=200&t=50", "", load), 320.0 * 1.05, "reflector-time");
     let Some(text) = text else { return };
     assert!(text.contains("operations found every slot waiting"), "{text}");
+}
+
+/// G7 needs a core that nobody uses: generator and DUT share the first one here.
+#[test]
+fn one_worker_more_on_a_free_core_changes_nothing_where_the_dut_is_the_limit() {
+    let cores = host::cpu::allowed_cores();
+    if !available("a second core", cores.len() > 1) {
+        return;
+    }
+    let _alone = exclusive();
+    let folder = Folder::new();
+    let first = cores[0];
+    folder.write(
+        "dut.toml",
+        &format!(
+            "kind = \"command\"\nservice = \"http://127.0.0.1:{{port}}\"\ncores = [{first}]\nstart = [{REFLECTOR:?}, \
+             \"--listen\", \"127.0.0.1:{{port}}\", \"--rate-cap\", \"600/s\", \"--over\", \"refuse\"]\n\
+             ready = {{ tcp = \"127.0.0.1:{{port}}\", within = \"10s\" }}\n"
+        ),
+    );
+    let scenario = search("/?s=200", "", "");
+    let lines = scenario.lines().map(|line| match line {
+        line if line.starts_with("dut = ") => "dut = \"dut.toml\"".to_owned(),
+        "reflectors = 1" => format!("reflectors = 0\ngenerator_cores = [{first}]"),
+        line if line.starts_with("reflector_arguments") => String::new(),
+        line => line.to_owned(),
+    });
+    let path = folder.write("limits.toml", &lines.collect::<Vec<_>>().join("\n"));
+    let run = Run::of(&folder, &[&path]);
+    let trials = run.csv("trials.csv");
+    let last = trials.last().unwrap();
+    assert_eq!(last["purpose"], "more-workers", "{}", run.stdout);
+    // The load is the lowest that failed, offered to its end.
+    let failed = trials.iter().filter(|trial| trial["passed"] == "false");
+    let lowest = failed.map(|trial| trial["load"].parse::<f64>().unwrap()).fold(f64::INFINITY, f64::min);
+    assert_eq!((last["load"].parse::<f64>().unwrap(), last["ended_early"].as_str()), (lowest, ""));
+    let result = run.result();
+    let evidence = result["answer"]["evidence"].as_array().unwrap();
+    let g7 = evidence.iter().find(|evidence| evidence["rule"] == "G7").unwrap();
+    assert!(g7["text"].as_str().unwrap().contains("with one worker more completed"), "{g7}");
+    assert_eq!(g7["holds"], true, "a cap of 600/s does not grow: {g7}");
+    let figure = result["answer"]["figures"][0]["value"].as_f64().unwrap();
+    assert!(figure <= 600.0 * 1.03, "{figure}");
 }

@@ -47,6 +47,10 @@ pub enum Purpose {
     Bisect,
     /// The figure, at its full length.
     Confirm,
+    /// The lowest load that failed once more, to its end, to compare with [`Self::MoreWorkers`].
+    Control,
+    /// The same load with one generator worker more.
+    MoreWorkers,
     /// One step of a stair, or the only load of a scenario.
     Fixed,
 }
@@ -60,8 +64,15 @@ impl Purpose {
             Self::Climb => "climb",
             Self::Bisect => "bisect",
             Self::Confirm => "confirm",
+            Self::Control => "control",
+            Self::MoreWorkers => "more-workers",
             Self::Fixed => "fixed",
         }
+    }
+
+    /// Whether it stands beside the search: it gives neither a figure nor a bound of one.
+    pub fn is_beside(self) -> bool {
+        matches!(self, Self::Ceiling | Self::Control | Self::MoreWorkers)
     }
 }
 

@@ -219,7 +219,7 @@ pub(super) fn cost_text(plan: &Plan, figure: &Figure) -> String {
 /// The trial whose details are shown: the figure's, else the last one that met the DUT.
 pub(super) fn shown_trial<'a>(trials: &'a [TrialRecord], answer: &Answer) -> Option<&'a TrialRecord> {
     let of_figure = answer.figures.first().and_then(|figure| trial_of(trials, figure));
-    of_figure.or_else(|| trials.iter().rev().find(|record| record.purpose != Purpose::Ceiling))
+    of_figure.or_else(|| trials.iter().rev().find(|record| !record.purpose.is_beside()))
 }
 
 fn failures(lines: &mut Lines, record: &TrialRecord) {

@@ -62,6 +62,20 @@ impl Placement {
         Ok(Self { generator, dut, reflectors, warnings })
     }
 
+    /// A core that nobody of this testbed runs on, for one generator worker more.
+    ///
+    /// # Errors
+    /// Why there is none, for a person.
+    pub fn free_core(&self, allowed: &[usize], plan: &TestbedPlan) -> Result<usize, String> {
+        if matches!(plan.dut.kind, DutKind::External { address } if address.ip().is_loopback()) {
+            return Err("the DUT was not started here, and nobody knows which core it uses".to_owned());
+        }
+        let used =
+            |core: &usize| [&self.generator, &self.dut, &self.reflectors].iter().any(|cores| cores.contains(core));
+        let free = allowed.iter().copied().find(|core| !used(core));
+        free.ok_or_else(|| format!("no core was free for another worker: all {} are in use", allowed.len()))
+    }
+
     /// The cores of one reflector.
     pub(super) fn reflector(&self, number: usize) -> Vec<usize> {
         let count = self.reflectors.len().max(1);
@@ -176,6 +190,22 @@ mod tests {
         };
         assert_eq!(placed(8, &plan(command(3), 1)), (vec![0, 1, 2, 3], vec![4], vec![5, 6, 7]));
         assert_eq!(placed(8, &plan(command(0), 1)).2, [7], "nobody knows how many it has");
+    }
+
+    #[test]
+    fn a_core_is_free_only_where_the_plan_holds_the_roles_back() {
+        let free = |cores: usize, plan: &TestbedPlan| {
+            let allowed: Vec<_> = (0..cores).collect();
+            Placement::choose(&allowed, plan).unwrap().free_core(&allowed, plan)
+        };
+        let mut plan = plan(reference(1), 1);
+        assert_eq!(free(4, &plan), Err("no core was free for another worker: all 4 are in use".to_owned()));
+        plan.generator_cores = vec![0];
+        assert_eq!(free(4, &plan), Ok(1));
+        (plan.dut.cores, plan.reflectors) = (vec![0], 0);
+        assert_eq!(free(2, &plan), Ok(1));
+        plan.dut.kind = DutKind::External { address: "127.0.0.1:80".parse().unwrap() };
+        assert!(free(2, &plan).unwrap_err().contains("nobody knows which core"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::search::Found;
 
 use super::answer::{Answer, Bound, Exit, Figure, Mismatch};
 use super::expectation::{self, Basis};
-use super::limit::{Facts, Finding, Inquiry, find};
+use super::limit::{Facts, Finding, Inquiry, Workers, find};
 use super::pass::{Passed, passes};
 use super::usage::Usage;
 use super::{Evidence, Judged, LimitedBy, Validation, Verdict, observed, warning};
@@ -23,6 +23,8 @@ pub struct Context {
     pub dut_exit: Option<String>,
     /// Warnings of the testbed: a thread that could not be pinned, a quota that was not permitted.
     pub warnings: Vec<String>,
+    /// Why the lowest failing load was not tried with one generator worker more, if it was not.
+    pub no_more_workers: Option<String>,
 }
 
 /// The answer of a run. `trials` are all trials in their order, `ceiling` the one without the DUT;
@@ -82,8 +84,10 @@ struct Case<'a> {
     context: &'a Context,
     found: Option<Found>,
     ceiling: Option<&'a TrialRecord>,
-    /// All trials but the one without the DUT.
+    /// All trials but those beside the search.
     trials: Vec<&'a TrialRecord>,
+    /// One generator worker more at the lowest load that failed.
+    workers: Option<Workers<'a>>,
     /// The trial that figures and expectations rest on.
     deciding: Option<&'a TrialRecord>,
     /// The lowest failing one above it.
@@ -100,7 +104,8 @@ impl<'a> Case<'a> {
         ceiling: Option<&'a TrialRecord>,
         context: &'a Context,
     ) -> Self {
-        let trials: Vec<&TrialRecord> = trials.iter().filter(|trial| trial.purpose != Purpose::Ceiling).collect();
+        let workers = workers(trials);
+        let trials: Vec<&TrialRecord> = trials.iter().filter(|trial| !trial.purpose.is_beside()).collect();
         let passed: Vec<bool> = trials.iter().map(|trial| passes(plan, trial).passed).collect();
         let lowest_failing = |above: f64| {
             let failing = trials.iter().zip(&passed).filter(|(trial, passed)| !**passed && trial.load.amount() > above);
@@ -118,7 +123,7 @@ impl<'a> Case<'a> {
         let none_passed = !passed.contains(&true);
         let deciding = carried.or_else(|| failing.filter(|_| none_passed));
         let verdict = deciding.map(|trial| passes(plan, trial));
-        Self { plan, context, found, ceiling, trials, deciding, failing, verdict }
+        Self { plan, context, found, ceiling, trials, workers, deciding, failing, verdict }
     }
 
     /// Whether a load was carried whose figure counts; else the deciding trial is one that failed.
@@ -151,6 +156,8 @@ impl<'a> Case<'a> {
             figure: self.deciding.filter(|_| self.is_carried()).map(|trial| figure_value(self.plan.load.unit, trial)),
             ceiling: self.ceiling_value(),
             ceiling_facts: self.ceiling.map(Facts::of),
+            workers: self.workers,
+            no_workers: self.context.no_more_workers.as_deref().unwrap_or("no core was free for another worker"),
         })
     }
 
@@ -254,6 +261,14 @@ impl<'a> Case<'a> {
         });
         in_trial.or_else(|| self.context.dut_exit.as_ref().map(|how| format!("the DUT died: {how}")))
     }
+}
+
+/// The trial with one worker more, and the one it is compared with: the last one at its load before it.
+fn workers(trials: &[TrialRecord]) -> Option<Workers<'_>> {
+    let at = trials.iter().position(|trial| trial.purpose == Purpose::MoreWorkers)?;
+    let before =
+        trials[..at].iter().rev().find(|trial| trial.load == trials[at].load && trial.ended_early.is_none())?;
+    Some(Workers { before, more: &trials[at] })
 }
 
 /// The trial whose load the search calls its answer.

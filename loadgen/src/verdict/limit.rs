@@ -18,6 +18,9 @@ mod host;
 mod little;
 mod tester;
 mod waiting;
+mod workers;
+
+pub(super) use workers::Workers;
 
 /// What the rules look at.
 #[derive(Clone, Debug)]
@@ -33,6 +36,10 @@ pub(super) struct Inquiry<'a> {
     pub(super) ceiling: Option<f64>,
     /// The trial in which they did.
     pub(super) ceiling_facts: Option<Facts<'a>>,
+    /// The trials of G7.
+    pub(super) workers: Option<Workers<'a>>,
+    /// Why there are none.
+    pub(super) no_workers: &'a str,
 }
 
 /// One trial with what was made of its samples.
@@ -92,7 +99,7 @@ pub(super) fn find(inquiry: &Inquiry<'_>) -> Finding {
     court.rule("G4", tester::processors);
     court.rule("G5", tester::local_errors);
     court.rule("G6", tester::drops);
-    court.note("G7", "not applied: no core was free for another worker");
+    court.workers();
     court.rule("reflector-failures", tester::reflector_failures);
     court.rule("reflector-time", waiting::for_reflectors);
     let tester_sound = court.decided.is_none();
@@ -129,6 +136,13 @@ impl Court<'_> {
         self.evidence.push(Evidence { rule: name.to_owned(), holds: true, text: text.to_owned() });
     }
 
+    /// G7: one worker more.
+    fn workers(&mut self) {
+        let (evidence, blamed) = workers::judge(self.inquiry.plan, self.inquiry.workers, self.inquiry.no_workers);
+        self.evidence.push(evidence);
+        self.decided = self.decided.or(blamed);
+    }
+
     /// G1: the figure against what the testbed reaches without the DUT.
     fn ceiling(&mut self) {
         let inquiry = self.inquiry;
@@ -150,7 +164,8 @@ impl Court<'_> {
             if let Some((_, why)) = &setter {
                 text.push_str(&format!("; {why}"));
             }
-            self.decided = self.decided.or(Some(setter.map_or(LimitedBy::Generator, |(who, _)| who)));
+            let setter = setter.map_or(LimitedBy::Generator, |(who, _)| who);
+            self.decided = self.decided.or(Some(setter));
         }
         self.evidence.push(Evidence { rule: "G1".to_owned(), holds, text });
     }

@@ -15,6 +15,7 @@ use crate::scenario::{Overrides, Plan, parse};
 use crate::search::Found;
 
 mod validity;
+mod workers;
 
 const SUSTAIN_S: u64 = 10;
 const SECOND_NS: u64 = 1_000_000_000;
