@@ -31,6 +31,8 @@ pub enum Command {
     Run(RunArgs),
     /// Load a URL without a scenario file, as wrk does
     Quick(QuickArgs),
+    /// Go on with a run that was interrupted or killed, without repeating its finished trials
+    Resume(ResumeArgs),
     /// Say whether scenario and DUT files are sound, and what they resolve to
     Check(CheckArgs),
     /// Say what this host can generate and what would have to change
@@ -105,6 +107,19 @@ pub struct QuickArgs {
     /// What carries the connections: epoll (the default) or uring (experimental)
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<String>,
+    /// Where run folders are made
+    #[arg(long, value_name = "FOLDER", default_value = "reports")]
+    pub reports: PathBuf,
+    /// No live line
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Arguments of `resume`.
+#[derive(Args, Clone, Debug)]
+pub struct ResumeArgs {
+    /// The run folder: reports/cps/20261123-040506
+    pub folder: PathBuf,
     /// Where run folders are made
     #[arg(long, value_name = "FOLDER", default_value = "reports")]
     pub reports: PathBuf,

@@ -64,6 +64,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         None | Some(Command::Role(_)) => run::run(&cli.run),
         Some(Command::Run(arguments)) => run::run(&arguments),
         Some(Command::Quick(arguments)) => run::quick(&arguments),
+        Some(Command::Resume(arguments)) => run::resume(&arguments),
         Some(Command::Check(arguments)) => check::check(&arguments),
         Some(Command::Doctor(arguments)) => doctor::doctor(&arguments),
         Some(Command::Trend(arguments)) => trend::trend(&arguments),

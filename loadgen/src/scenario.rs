@@ -138,7 +138,7 @@ fn resolve_plan(
     let unit = load::unit(&file.load, origin)?;
     let method = Method::of(&file.search, origin)?;
     let workload = workload::resolve(&workload_file, unit, &testbed, origin)?;
-    let sustain = if method == Method::Climb { defaults.search_sustain } else { defaults.sustain };
+    let sustain = if method.is_search() { defaults.search_sustain } else { defaults.sustain };
     let load = load::resolve(&file.load, unit, sustain, &defaults, origin)?;
     let expect = expect::resolve(&file.expect, &load, origin)?;
     let has_ceiling = testbed.reflectors > 0 || !testbed.remote_reflectors.is_empty();

@@ -5,19 +5,29 @@
 
 use std::time::Duration;
 
-use crate::measure::record::{Purpose, TrialLoad};
-use crate::scenario::Plan;
-use crate::scenario::plan::{LoadPlan, SearchPlan, StartLoad, Unit};
+use serde::{Deserialize, Serialize};
 
+use crate::measure::record::{Purpose, TrialLoad};
+use crate::scenario::plan::Unit;
+
+pub mod burst;
+mod choose;
 pub mod climb;
 pub mod fixed;
+pub mod goal_seek;
+pub mod inversion;
 mod knee;
 pub mod mlr;
+pub mod repeat;
 pub mod stair;
 
-pub use climb::{Climb, ClimbSettings, Repeated};
+pub use choose::{Limits, search};
+pub use climb::{Climb, ClimbSettings, Steps};
 pub use fixed::Fixed;
-pub use stair::Stair;
+pub use goal_seek::{GoalSeek, GoalSeekSettings};
+pub use mlr::{Goal, GoalFound, Mlr, MlrGoal, MlrSettings};
+pub use repeat::Repeated;
+pub use stair::{Stair, WithCurve};
 
 /// A trial that a search wants.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,6 +70,40 @@ pub struct Found {
     pub at_least: bool,
 }
 
+/// What a search has to say beside what it found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Details {
+    /// The spread of what several searches found; `None` where one was asked for.
+    pub repeats: Option<Repeats>,
+    /// What was found for each goal, where there are goals.
+    pub goals: Vec<GoalFound>,
+}
+
+/// The spread of what several searches found, in the unit of the load.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Repeats {
+    /// Searches that were asked for.
+    pub asked: u32,
+    /// Searches that came to an end.
+    pub n: u32,
+    /// The lowest load found: what one can plan with. 0 if one search found nothing.
+    pub min: f64,
+    /// The median; of an even number, the mean of the two in the middle.
+    pub median: f64,
+    /// The highest.
+    pub max: f64,
+}
+
+impl Repeats {
+    /// The spread of these loads, 0 for a search that found nothing; `None` if none came to an end.
+    pub fn of(asked: u32, mut loads: Vec<f64>) -> Option<Self> {
+        loads.sort_by(f64::total_cmp);
+        let (min, max) = (*loads.first()?, *loads.last()?);
+        let median = f64::midpoint(loads[(loads.len() - 1) / 2], loads[loads.len() / 2]);
+        Some(Self { asked, n: loads.len() as u32, min, median, max })
+    }
+}
+
 /// A search.
 pub trait Search {
     /// The next trial, or `None` when the search is over. `elapsed` is the wall time of the search.
@@ -68,6 +112,10 @@ pub trait Search {
     fn tell(&mut self, result: Tell);
     /// What is known so far.
     fn found(&self) -> Found;
+    /// What else there is to say.
+    fn details(&self) -> Details {
+        Details::default()
+    }
 }
 
 /// The loads that make sense in a unit.
@@ -106,45 +154,6 @@ impl Grain {
             Self::Fine | Self::Exact => load,
         }
     }
-}
-
-/// First load of a climb that should be a share of a ceiling which could not be measured.
-const START_WITHOUT_CEILING: f64 = 100.0;
-
-/// The search of a plan. `ceiling` is what tester and reflectors reached without the DUT, in the
-/// unit of the load: per second, or the connections that descriptors and ports allow.
-pub fn search(plan: &Plan, ceiling: Option<f64>) -> Box<dyn Search + Send> {
-    let grain = Grain::of(plan.load.unit);
-    let sustain = plan.load.phases.sustain;
-    match &plan.search {
-        SearchPlan::Fixed => Box::new(Fixed::new(grain.round(stated_load(&plan.load)), sustain)),
-        SearchPlan::Stair { steps } => Box::new(Stair::new(stated_load(&plan.load), *steps, grain, sustain)),
-        SearchPlan::Climb(climb) => {
-            let (start, descend) = match climb.start {
-                StartLoad::OfCeiling(share) => {
-                    (ceiling.map_or(START_WITHOUT_CEILING, |ceiling| ceiling * share.as_ratio()), true)
-                }
-                StartLoad::Absolute(load) => (load, false),
-            };
-            let settings = ClimbSettings {
-                start,
-                descend,
-                factor: climb.factor,
-                width: climb.width.as_ratio(),
-                cap: [climb.max, ceiling].into_iter().flatten().reduce(f64::min),
-                grain,
-                sustain,
-                final_sustain: climb.final_sustain,
-                budget: climb.budget,
-            };
-            Box::new(Repeated::new(settings, climb.repeats))
-        }
-    }
-}
-
-/// The load of `[load]`: a plan without a climb has one.
-fn stated_load(load: &LoadPlan) -> f64 {
-    load.rate.map_or_else(|| load.count.map_or(1.0, |count| f64::from(count.get())), |rate| rate.as_f64())
 }
 
 /// The load of an [`Ask`] in the terms of a trial.

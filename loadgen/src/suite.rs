@@ -7,13 +7,19 @@
 mod carrier;
 pub mod limits;
 mod more_workers;
+mod past;
 pub mod probe;
+mod question;
+mod resume;
 pub mod rounds;
 mod watch;
 
+pub use past::Past;
+pub use resume::{ResumeError, resume};
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fs, io};
 
 use wire::ledger::Ledger;
@@ -28,9 +34,9 @@ use crate::interrupt::Interrupt;
 use crate::measure::record::{Purpose, TrialLoad};
 use crate::measure::{Sample, TrialRecord};
 use crate::report::{self, Live, ReportError, RunFolder};
-use crate::scenario::plan::{BodyCheck, Profile, SearchPlan, Unit, WorkloadKind};
+use crate::scenario::plan::{BodyCheck, Profile, Unit, WorkloadKind};
 use crate::scenario::{self, Plan};
-use crate::search::{self, Ask, Found, Tell};
+use crate::search::{Details, Found};
 use crate::testbed::{self, Testbed, TestbedError};
 use crate::trial::{self, Trial};
 use crate::verdict::answer::{Answer, Exit};
@@ -42,6 +48,8 @@ use crate::workload::http::{ExpectedBody, HttpConfig};
 const CEILING_OPERATIONS: u32 = 64;
 /// How long to wait between trials until the reflectors see no open connection, outside `rfc`.
 const IDLE_WAIT: Duration = Duration::from_millis(500);
+/// Longest ramp of a probe.
+const PROBE_RAMP: Duration = Duration::from_millis(500);
 
 /// What a run needs beside its plan.
 #[derive(Clone, Debug)]
@@ -100,11 +108,26 @@ impl RunError {
 /// # Errors
 /// [`RunError`]: this host cannot run it.
 pub fn run(plan: &Plan, options: &Options, interrupt: &Interrupt) -> Result<Finished, RunError> {
+    run_after(plan, options, interrupt, Earlier::default())
+}
+
+/// What an earlier run of the same plan has left.
+#[derive(Debug, Default)]
+struct Earlier {
+    past: Past,
+    /// Its folder; `None` if there was none.
+    folder: Option<PathBuf>,
+}
+
+fn run_after(plan: &Plan, options: &Options, interrupt: &Interrupt, earlier: Earlier) -> Result<Finished, RunError> {
     let mut environment = serde_json::to_value(testbed::environment()).unwrap_or_default();
     environment["command"] = std::env::args().collect::<Vec<_>>().into();
     let chosen = carrier::choose(plan);
     limits::most(plan, &[0], None, &chosen.carrier).map_err(RunError::Infeasible)?;
     environment["engine"] = chosen.facts;
+    if let Some(folder) = &earlier.folder {
+        environment["resumed_from"] = folder.display().to_string().into();
+    }
     if let Some(warning) = &chosen.warning {
         report::complain(&format!("warning: {warning}"));
     }
@@ -113,28 +136,28 @@ pub fn run(plan: &Plan, options: &Options, interrupt: &Interrupt) -> Result<Fini
     // Roles run in the folder of their logs or elsewhere; their paths have to stay valid.
     let absolute = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
     let testbed = testbed::start(plan, &absolute, &options.executable, interrupt)?;
-    let mut run = Run {
-        plan,
-        body: None,
+    let parts = Parts {
         sources: limits::sources(plan).map_err(RunError::Infeasible)?,
         carrier: chosen.carrier,
-        warnings: chosen.warning.into_iter().collect(),
         testbed,
         folder,
         live: Live::new(options.quiet),
-        interrupt: interrupt.clone(),
-        before: 0,
-        trials: Vec::new(),
-        ledgers: Vec::new(),
-        last_sample: None,
-        most: None,
-        dut_exit: None,
-        is_damaged: false,
-        extra_core: None,
-        no_more_workers: None,
     };
+    let mut run = Run::new(plan, parts, interrupt);
+    run.warnings.extend(chosen.warning);
+    run.past = earlier.past;
     let outcome = run.answer_question();
+    run.note_resumed(earlier.folder.as_deref());
     run.finish(outcome, &path)
+}
+
+/// What a run works with.
+struct Parts {
+    sources: Sources,
+    carrier: Carrier,
+    testbed: Testbed,
+    folder: RunFolder,
+    live: Live,
 }
 
 /// A run under way.
@@ -165,57 +188,49 @@ struct Run<'a> {
     extra_core: Option<usize>,
     /// Why no trial with one worker more was run.
     no_more_workers: Option<String>,
+    /// What an earlier run has finished and this one has not asked for yet.
+    past: Past,
+    /// Numbers of the trials that came from it.
+    resumed: Vec<u32>,
+    /// How the DUT stayed down after a failed trial, if it did.
+    collapsed: Option<String>,
 }
 
 /// What a run found out before its end, whatever the end was.
 #[derive(Debug, Default)]
 struct Findings {
     found: Option<Found>,
+    details: Details,
     ceiling: Option<usize>,
 }
 
-impl Run<'_> {
-    fn answer_question(&mut self) -> Result<Findings, RunError> {
-        let mut findings = Findings::default();
-        self.interrupt.wait(self.plan.load.phases.init);
-        match self.learn_body() {
-            Err(RunError::Probe(ProbeError::Interrupted)) => return Ok(findings),
-            other => other?,
+impl<'a> Run<'a> {
+    /// A run that has measured nothing yet.
+    fn new(plan: &'a Plan, parts: Parts, interrupt: &Interrupt) -> Self {
+        let Parts { sources, carrier, testbed, folder, live } = parts;
+        Self {
+            plan,
+            body: None,
+            sources,
+            carrier,
+            warnings: Vec::new(),
+            testbed,
+            folder,
+            live,
+            interrupt: interrupt.clone(),
+            before: 0,
+            trials: Vec::new(),
+            ledgers: Vec::new(),
+            last_sample: None,
+            most: None,
+            dut_exit: None,
+            is_damaged: false,
+            extra_core: None,
+            no_more_workers: None,
+            past: Past::default(),
+            resumed: Vec::new(),
+            collapsed: None,
         }
-        self.ledgers = self.take_ledgers();
-        if self.wants_ceiling() && !self.must_stop() {
-            findings.ceiling = Some(self.ceiling()?);
-        }
-        let ceiling = findings.ceiling.map(|at| self.trials[at].achieved_rate());
-        let most = limits::most(self.plan, &self.testbed.placement().generator, ceiling, &self.carrier)
-            .map_err(RunError::Infeasible)?;
-        let mut search = search::search(self.plan, most.as_ref().map(|most| most.load));
-        self.most = most;
-        let began = Instant::now();
-        while !self.must_stop() {
-            let Some(ask) = search.next(began.elapsed()) else { break };
-            let record = self.asked(ask)?;
-            let judged = verdict::passes(self.plan, &record);
-            let passed = judged.decided.then_some(judged.passed);
-            let achieved = verdict::achieved(self.plan, &record);
-            let robbed = passed.is_none() && !verdict::is_testers_doing(&record);
-            self.keep(record, passed, &judged.reasons)?;
-            if robbed && !matches!(ask.purpose, Purpose::Fixed) {
-                // It says nothing about the load; the answer will say why.
-                break;
-            }
-            // A load that the tester itself could not offer counts as failed: the search goes on below
-            // it, and the answer names the generator.
-            search.tell(Tell { load: ask.load, passed: passed.unwrap_or(false), achieved, ..Tell::default() });
-        }
-        let found = search.found();
-        findings.found = Some(found);
-        self.more_workers(found)?;
-        Ok(findings)
-    }
-
-    fn must_stop(&self) -> bool {
-        self.interrupt.is_set() || self.is_damaged
     }
 
     fn learn_body(&mut self) -> Result<(), RunError> {
@@ -240,27 +255,6 @@ impl Run<'_> {
         }
     }
 
-    /// A ceiling needs reflectors of our own, and matters when a maximum is searched.
-    fn wants_ceiling(&self) -> bool {
-        let searched = matches!(self.plan.search, SearchPlan::Climb(_)) && self.plan.load.unit != Unit::Connections;
-        searched && !self.testbed.reflectors().is_empty()
-    }
-
-    fn ceiling(&mut self) -> Result<usize, RunError> {
-        let workers = self.testbed.placement().generator.len() as u32;
-        let load = TrialLoad::Closed(CEILING_OPERATIONS * workers);
-        let services = self.testbed.reflectors().to_vec();
-        let record = self.trial(Purpose::Ceiling, load, self.plan.load.phases.sustain, services)?;
-        self.keep(record, None, &[])?;
-        Ok(self.trials.len() - 1)
-    }
-
-    fn asked(&mut self, ask: Ask) -> Result<TrialRecord, RunError> {
-        let load = search::trial_load(self.plan.load.unit, ask.load);
-        let services = self.testbed.service();
-        self.trial(ask.purpose, load, ask.sustain, services)
-    }
-
     fn trial(
         &mut self,
         purpose: Purpose,
@@ -270,14 +264,19 @@ impl Run<'_> {
     ) -> Result<TrialRecord, RunError> {
         let number = self.before + self.trials.len() as u32 + 1;
         self.live.trial(number, purpose, load.amount(), self.plan.load.unit);
-        let (engine, slots) = self.engine(load, sustain, services)?;
+        let (mut engine, slots) = self.engine(load, sustain, services)?;
+        if purpose == Purpose::Probe {
+            // Its few operations need no gentle beginning.
+            engine.phases.ramp_up = engine.phases.ramp_up.min(PROBE_RAMP);
+            engine.phases.ramp_down = engine.phases.ramp_down.min(PROBE_RAMP);
+        }
         let planned = engine.planned();
         let mut watch = Watch {
             plan: self.plan,
             number,
             purpose,
             planned: planned.unwrap_or(0),
-            abortable: !(purpose == Purpose::Fixed || purpose.is_beside()) && planned.is_some(),
+            abortable: purpose.is_searching() && purpose != Purpose::Fixed && planned.is_some(),
             intended: load.amount(),
             testbed: &mut self.testbed,
             folder: &mut self.folder,
@@ -375,11 +374,22 @@ impl Run<'_> {
 
     /// Waits until the reflectors are idle and adds what they saw during the trial.
     fn collect(&mut self, record: &mut TrialRecord) {
-        let bound = match self.plan.profile {
-            Profile::Rfc => Duration::from_secs(5),
-            Profile::Standard | Profile::Ci => IDLE_WAIT,
+        let bound = match (self.plan.profile, self.plan.load.unit) {
+            // The table of connections has to be empty before the next load is put into it.
+            (Profile::Rfc, Unit::Connections) => Duration::from_secs(60),
+            (_, Unit::Connections) => Duration::from_secs(10),
+            (Profile::Rfc, _) => Duration::from_secs(5),
+            (Profile::Standard | Profile::Ci, _) => IDLE_WAIT,
         };
-        self.testbed.wait_idle(bound);
+        let idle = self.testbed.wait_idle(bound);
+        if !idle && self.plan.load.unit == Unit::Connections && !self.must_stop() {
+            self.warnings.push(format!(
+                "trial {}: the reflectors still saw open connections {} s after it, so the next one did not begin with an \
+                 empty table: shorten the DUT's timeouts",
+                record.number,
+                bound.as_secs()
+            ));
+        }
         let now = self.take_ledgers();
         record.ledgers = now
             .iter()
@@ -419,6 +429,8 @@ impl Run<'_> {
             dut_exit: self.dut_exit.clone(),
             warnings,
             no_more_workers: self.no_more_workers.take(),
+            details: findings.details,
+            collapsed: self.collapsed.take(),
         };
         let ceiling = findings.ceiling.map(|at| &self.trials[at]);
         let answer = verdict::answer(self.plan, &self.trials, findings.found, ceiling, &context);

@@ -228,13 +228,13 @@ impl Testbed {
     }
 
     /// Waits until no reflector has an open connection, at most `bound`.
-    pub fn wait_idle(&mut self, bound: Duration) {
+    pub fn wait_idle(&mut self, bound: Duration) -> bool {
         let deadline = Instant::now() + bound;
         loop {
             let busy = self.ledgers(false).into_iter().flatten().any(|ledger| ledger.open_now > 0);
             let left = deadline.saturating_duration_since(Instant::now());
             if !busy || left.is_zero() {
-                return;
+                return !busy;
             }
             // No ledger is outstanding, so this only paces the questions.
             self.reflectors.iter_mut().take(1).for_each(|first| first.pause(IDLE_TICK.min(left)));

@@ -15,6 +15,7 @@ mod judge;
 mod limit;
 mod observed;
 mod pass;
+mod searched;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -22,7 +23,7 @@ pub mod validity;
 mod warning;
 
 pub use judge::{Context, answer};
-pub use pass::{Passed, achieved, can_still_pass, is_testers_doing, passes};
+pub use pass::{Passed, achieved, can_still_pass, is_clean, is_testers_doing, loss, loss_limit, passes, setup_rate};
 pub use validity::{Validation, Validity};
 
 /// Who set the limit of a figure.

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::Failure;
-use crate::cli::{OverrideArgs, QuickArgs, RunArgs};
+use crate::archive::Archive;
+use crate::cli::{OverrideArgs, QuickArgs, ResumeArgs, RunArgs};
 use crate::interrupt::Interrupt;
 use crate::report;
 use crate::scenario::{self, Overrides, Plan, QuickOptions};
@@ -46,6 +47,17 @@ pub(super) fn overrides(arguments: &OverrideArgs) -> Overrides {
         path: arguments.path.clone(),
         set: arguments.set.clone(),
     }
+}
+
+pub(super) fn resume(arguments: &ResumeArgs) -> Result<Exit, Failure> {
+    let archive = Archive::read(&arguments.folder).map_err(Failure::usage)?;
+    let interrupt = Interrupt::listen().map_err(Failure::host)?;
+    let options =
+        Options { executable: super::own_executable(), reports: arguments.reports.clone(), quiet: arguments.quiet };
+    let finished = suite::resume(&archive, &options, &interrupt)
+        .map_err(|error| Failure { exit: error.exit(), error: anyhow::Error::new(error) })?;
+    report::say(&report::summary(&archive.begun.plan, &finished.trials, &finished.answer, &finished.folder));
+    Ok(finished.answer.exit)
 }
 
 fn execute(plan: &Plan, reports: &Path, quiet: bool) -> Result<Exit, Failure> {

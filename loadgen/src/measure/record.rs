@@ -53,6 +53,10 @@ pub enum Purpose {
     MoreWorkers,
     /// One step of a stair, or the only load of a scenario.
     Fixed,
+    /// A very light load after a failed trial: whether the DUT has got up again.
+    Probe,
+    /// One step of the curve around what a search found.
+    Curve,
 }
 
 impl Purpose {
@@ -67,12 +71,19 @@ impl Purpose {
             Self::Control => "control",
             Self::MoreWorkers => "more-workers",
             Self::Fixed => "fixed",
+            Self::Probe => "probe",
+            Self::Curve => "curve",
         }
     }
 
-    /// Whether it stands beside the search: it gives neither a figure nor a bound of one.
+    /// Whether the testbed was another one than the plan's: without the DUT, or kept for comparison.
     pub fn is_beside(self) -> bool {
         matches!(self, Self::Ceiling | Self::Control | Self::MoreWorkers)
+    }
+
+    /// Whether the trial helped to choose the answer; a probe or a step of the curve did not.
+    pub fn is_searching(self) -> bool {
+        !(self.is_beside() || matches!(self, Self::Probe | Self::Curve))
     }
 }
 

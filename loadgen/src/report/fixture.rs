@@ -236,7 +236,7 @@ fn plan() -> Plan {
             close: CloseMode::ClientFin,
         },
         load: load(),
-        search: SearchPlan::Climb(ClimbPlan {
+        search: SearchPlan::Climb(MaximumPlan {
             start: StartLoad::OfCeiling(Percent::from_ratio(0.1).unwrap()),
             factor: 2.0,
             width: Percent::from_ratio(0.05).unwrap(),
@@ -244,6 +244,8 @@ fn plan() -> Plan {
             max: None,
             budget: Duration::from_secs(60),
             repeats: 1.try_into().unwrap(),
+            curve: None,
+            goals: Vec::new(),
         }),
         expect: Vec::new(),
     }
@@ -511,6 +513,8 @@ fn answer(trials: &[TrialRecord]) -> Answer {
             dut_cpu_us_per_operation: Some(247.0),
             estimated_capacity_per_core: Some(4_048.6),
             ceiling: Some(4_300.0),
+            repeats: None,
+            goals: Vec::new(),
         }],
         limited_by: Some(LimitedBy::Dut),
         validation: validation(),

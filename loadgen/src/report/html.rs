@@ -11,8 +11,8 @@ use super::plot::{Material, Picture};
 use super::rows::{ended_early, servers as server_rows};
 use super::tables::{Grid, environment, evidence, latency, method, outcomes, servers, trials};
 use super::terminal::{
-    cost_text, decisive, exit_word, figure_context, figure_text, figure_unit, latency_mark, latency_meaning,
-    limit_text, shown_trial,
+    cost_text, decisive, exit_word, figure_context, figure_text, figure_unit, goal_texts, latency_mark,
+    latency_meaning, limit_text, shown_trial, spread_text,
 };
 use super::text::{amount, count, share, span};
 use crate::measure::{Latency, TrialRecord};
@@ -148,7 +148,10 @@ fn figure_card(material: &Material<'_>, figure: &Figure) -> Value {
         "value": text.strip_suffix(unit).unwrap_or(&text).trim_end(),
         "unit": unit,
         "lines": [between],
-        "muted": [figure_context(plan, trials, figure)],
+        "muted": std::iter::once(figure_context(plan, trials, figure))
+            .chain(spread_text(figure))
+            .chain(goal_texts(figure))
+            .collect::<Vec<_>>(),
     })
 }
 

@@ -299,24 +299,33 @@ fn workload(plan: &Plan) -> String {
 }
 
 fn search(plan: &Plan) -> String {
-    match &plan.search {
-        SearchPlan::Fixed => "none: one trial at a fixed load".to_owned(),
-        SearchPlan::Stair { steps } => format!("stair of {steps} equal steps"),
-        SearchPlan::Climb(climb) => {
-            let start = match climb.start {
-                StartLoad::OfCeiling(share) => format!("{share} of the ceiling without the DUT"),
-                StartLoad::Absolute(load) => amount(load),
-            };
-            format!(
-                "climb from {start}, times {} while it passes, bisect to a width of {}, confirm for {}; budget {}, {} time(s)",
-                amount(climb.factor),
-                climb.width,
-                span(climb.final_sustain),
-                span(climb.budget),
-                climb.repeats
-            )
+    let Some(maximum) = plan.search.maximum() else {
+        return match &plan.search {
+            SearchPlan::Stair { steps } => format!("stair of {steps} equal steps"),
+            _ => "none: one trial at a fixed load".to_owned(),
+        };
+    };
+    let start = match maximum.start {
+        StartLoad::OfCeiling(share) => format!("{share} of the ceiling without the DUT"),
+        StartLoad::Absolute(load) => amount(load),
+    };
+    let factor = amount(maximum.factor);
+    let steps = match &plan.search {
+        SearchPlan::Bisect(_) => format!("bisect from {start} up to a width of {}", maximum.width),
+        SearchPlan::GoalSeek(_) => {
+            format!("goal-seek from {start}, times {factor} while the rate gains; no upper bound")
         }
-    }
+        search => {
+            let (method, width) = (search.method(), maximum.width);
+            format!("{method} from {start}, times {factor} while it passes, bisect to a width of {width}")
+        }
+    };
+    format!(
+        "{steps}, confirm for {}; budget {}, {} time(s)",
+        span(maximum.final_sustain),
+        span(maximum.budget),
+        maximum.repeats
+    )
 }
 
 /// The machine, one line per fact.

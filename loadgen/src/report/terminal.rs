@@ -6,10 +6,10 @@ use std::path::Path;
 use super::folder::trial_of;
 use super::rows::{ended_early, lag_shows, load_kind};
 use super::text::{NOTHING, amount, count, maybe_span, share};
-use crate::measure::record::{Purpose, TrialLoad};
+use crate::measure::record::TrialLoad;
 use crate::measure::{Latency, Outcome, TrialRecord};
 use crate::scenario::Plan;
-use crate::scenario::plan::{DutKind, SearchPlan};
+use crate::scenario::plan::DutKind;
 use crate::verdict::answer::{Answer, Bound, Exit, Figure};
 use crate::verdict::{Evidence, LimitedBy, Verdict};
 
@@ -46,6 +46,7 @@ pub fn summary(plan: &Plan, trials: &[TrialRecord], answer: &Answer, folder: &Pa
     for figure in &answer.figures {
         lines.line("answer", &figure_text(plan, figure));
         lines.line("", &figure_context(plan, trials, figure));
+        spread_text(figure).into_iter().chain(goal_texts(figure)).for_each(|text| lines.line("", &text));
     }
     if answer.figures.is_empty() {
         lines.line("answer", "none: nothing could be measured that answers the question");
@@ -111,6 +112,30 @@ pub(super) fn figure_unit(plan: &Plan, figure: &Figure) -> &'static str {
     }
 }
 
+/// The spread of several searches: `5 searches: lowest 9,800, median 10,100, highest 10,400`.
+pub(super) fn spread_text(figure: &Figure) -> Option<String> {
+    let repeats = figure.repeats?;
+    let [min, median, max] = [repeats.min, repeats.median, repeats.max].map(amount);
+    Some(format!("{} of {} searches: lowest {min}, median {median}, highest {max}", repeats.n, repeats.asked))
+}
+
+/// One line per goal, where there is more to say than the figure does.
+pub(super) fn goal_texts(figure: &Figure) -> Vec<String> {
+    let several = figure.goals.len() > 1;
+    let told = figure.goals.iter().filter(|goal| several || goal.exceed > 0.0);
+    let bound = |bound: Option<f64>| bound.map_or_else(|| NOTHING.to_owned(), amount);
+    told.map(|goal| {
+        let [loss, exceed] = [goal.loss, goal.exceed].map(share);
+        let throughput = goal.conditional_throughput.filter(|_| goal.exceed > 0.0);
+        let throughput =
+            throughput.map(|rate| format!(", conditional throughput {}", amount(rate))).unwrap_or_default();
+        let irregular = if goal.regular { "" } else { " (irregular)" };
+        let (lower, upper) = (bound(goal.lower), bound(goal.upper));
+        format!("loss up to {loss}, exceeded {exceed} of the time: {lower} to {upper}{throughput}{irregular}")
+    })
+    .collect()
+}
+
 /// Where a figure comes from: trial, length, object, what failed above it, the ceiling.
 pub(super) fn figure_context(plan: &Plan, trials: &[TrialRecord], figure: &Figure) -> String {
     let mut parts = Vec::new();
@@ -140,10 +165,10 @@ fn limits(lines: &mut Lines, plan: &Plan, answer: &Answer) {
 
 /// Who set the limit, or why nobody is named.
 pub(super) fn limit_text(plan: &Plan, answer: &Answer) -> &'static str {
-    match (answer.limited_by, &plan.search) {
+    match (answer.limited_by, plan.search.maximum()) {
         (Some(limit), _) => limit.name(),
-        (None, SearchPlan::Climb(_)) => "not known: the search did not come to an end",
-        (None, SearchPlan::Fixed | SearchPlan::Stair { .. }) => "not asked: the load was fixed",
+        (None, Some(_)) => "not known: the search did not come to an end",
+        (None, None) => "not asked: the load was fixed",
     }
 }
 
@@ -219,7 +244,7 @@ pub(super) fn cost_text(plan: &Plan, figure: &Figure) -> String {
 /// The trial whose details are shown: the figure's, else the last one that met the DUT.
 pub(super) fn shown_trial<'a>(trials: &'a [TrialRecord], answer: &Answer) -> Option<&'a TrialRecord> {
     let of_figure = answer.figures.first().and_then(|figure| trial_of(trials, figure));
-    of_figure.or_else(|| trials.iter().rev().find(|record| !record.purpose.is_beside()))
+    of_figure.or_else(|| trials.iter().rev().find(|record| record.purpose.is_searching()))
 }
 
 fn failures(lines: &mut Lines, record: &TrialRecord) {

@@ -20,9 +20,9 @@ pub(super) fn require_reachable(
     search: &SearchPlan,
     origin: &Origin,
 ) -> Result<(), ScenarioError> {
-    let highest = match search {
-        SearchPlan::Climb(climb) => climb.max,
-        SearchPlan::Fixed | SearchPlan::Stair { .. } => match load.unit {
+    let highest = match search.maximum() {
+        Some(maximum) => maximum.max,
+        None => match load.unit {
             Unit::ConnectionsPerSecond | Unit::TransactionsPerSecond => load.rate.map(Rate::as_f64),
             Unit::Connections => load.count.map(|count| f64::from(count.get())),
             Unit::Transactions => None,

@@ -169,11 +169,12 @@ pub(super) struct PhasesFile {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SearchFile {
     /// fixed if left out.
-    #[schemars(extend("enum" = ["fixed", "stair", "climb"]))]
+    #[schemars(extend("enum" = ["fixed", "stair", "climb", "mlr", "bisect", "goal-seek", "cc"]))]
     pub(super) method: Option<String>,
-    /// First load of a climb: "10%" of the ceiling found without the DUT, or the load itself.
+    /// First load, or the lower end of a bisection: "10%" of the ceiling found without the DUT, or the
+    /// load itself.
     pub(super) start: Option<StartFile>,
-    /// Factor between two loads of a climb while they pass.
+    /// Factor between two loads while they pass.
     #[schemars(range(max = 10))]
     pub(super) factor: Option<f64>,
     /// Relative distance at which pass and fail count as one.
@@ -194,6 +195,34 @@ pub(super) struct SearchFile {
     /// Steps of a stair.
     #[schemars(range(min = 2, max = 100))]
     pub(super) steps: Option<u32>,
+    /// Walk 10, 20 … 110 % of the answer afterwards, each step for so long: the curve of latency over
+    /// load.
+    #[schemars(schema_with = "schema::span")]
+    pub(super) curve: Option<Span>,
+    /// Goals of method mlr; the first gives the answer. What one leaves out, the keys above say.
+    pub(super) goal: Option<Vec<GoalFile>>,
+}
+
+/// `[[search.goal]]` (RFC 9971).
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct GoalFile {
+    /// Failed share that a low-loss trial may have; the limit of [expect] failed if left out.
+    #[schemars(schema_with = "schema::percent")]
+    pub(super) loss: Option<Percent>,
+    /// Share of the time that may lose more; 0% if left out.
+    #[schemars(schema_with = "schema::percent")]
+    pub(super) exceed: Option<Percent>,
+    /// Sustain of a full-length trial; search.final_sustain if left out.
+    #[schemars(schema_with = "schema::span")]
+    pub(super) final_sustain: Option<Span>,
+    /// Full-length trials that decide a load, together; if left out, one, or with exceed as many as make
+    /// one of them the share that may lose more.
+    #[schemars(schema_with = "schema::span")]
+    pub(super) duration_sum: Option<Span>,
+    /// Relative distance of the bounds that suffices; search.width if left out.
+    #[schemars(schema_with = "schema::percent")]
+    pub(super) width: Option<Percent>,
 }
 
 /// `[expect]`: each value a comparison, such as ">= 1000".

@@ -72,6 +72,7 @@ fn musts(plan: &Plan) -> Vec<String> {
     broken.extend(workload(plan, section));
     broken.extend(requests(plan, section));
     broken.extend(steps(plan, section));
+    broken.extend(search(plan));
     broken
 }
 
@@ -98,6 +99,20 @@ fn phases(plan: &Plan) -> Vec<String> {
     }
     if plan.load.pattern != Pattern::Flat {
         broken.push("the load is not held throughout sustain (RFC 9411, 4.3.4)".to_owned());
+    }
+    broken
+}
+
+fn search(plan: &Plan) -> Vec<String> {
+    let mut broken = Vec::new();
+    if let SearchPlan::GoalSeek(_) = plan.search {
+        broken.push("the search brackets no upper bound: the figure is \"at least\"".to_owned());
+    }
+    if let Some(goal) = plan.search.maximum().and_then(|maximum| maximum.goals.first())
+        && goal.exceed.as_ratio() > 0.0
+    {
+        let exceed = goal.exceed;
+        broken.push(format!("{exceed} of the time may lose more than the goal (RFC 9971; not in RFC 9411)"));
     }
     broken
 }
@@ -150,7 +165,7 @@ fn pause(plan: &Plan) -> Option<String> {
 fn steps(plan: &Plan, section: &str) -> Vec<String> {
     let mut broken = Vec::new();
     let is_reference = matches!(plan.testbed.dut.kind, DutKind::None);
-    let searched = matches!(plan.search, SearchPlan::Climb(_));
+    let searched = plan.search.maximum().is_some();
     let reflectors = plan.testbed.reflectors > 0 || !plan.testbed.remote_reflectors.is_empty();
     if !is_reference && (!searched || !reflectors || plan.load.unit == Unit::Connections) {
         broken.push("no reference test without the DUT is run first (RFC 9411, 5)".to_owned());
@@ -197,13 +212,13 @@ fn object(plan: &Plan) -> Option<String> {
 
 /// Sustain of the trial whose figure is reported.
 pub fn final_sustain(plan: &Plan) -> Duration {
-    match &plan.search {
-        SearchPlan::Climb(climb) => climb.final_sustain,
-        SearchPlan::Fixed | SearchPlan::Stair { .. } => plan.load.phases.sustain,
-    }
+    plan.search.maximum().map_or(plan.load.phases.sustain, |maximum| maximum.final_sustain)
 }
 
 fn failed_limit_is_looser(plan: &Plan) -> bool {
+    if let Some(loss) = plan.search.maximum().and_then(|maximum| maximum.goals.first()?.loss) {
+        return loss.as_ratio() >= FAILED * 0.999_999;
+    }
     plan.expect.iter().filter(|expectation| expectation.metric == Metric::Failed).any(|expectation| {
         // Rounding of "0.001%" to a ratio must not count as looser.
         let looser = expectation.value > FAILED * 1.000_001;

@@ -362,13 +362,48 @@ pub enum SearchPlan {
         steps: NonZeroU32,
     },
     /// The highest load that passes: raise by `factor` until a fail, bisect, confirm.
-    Climb(ClimbPlan),
+    Climb(MaximumPlan),
+    /// The same for several goals, each with its own loss and length (RFC 9971).
+    Mlr(MaximumPlan),
+    /// The highest load that passes: the middle between the highest and the first load, and so on.
+    Bisect(MaximumPlan),
+    /// Up while the achieved rate gains; no upper bound.
+    GoalSeek(MaximumPlan),
+    /// The most connections at once: doubled until a fail, then the middle (RFC 9693).
+    Cc(MaximumPlan),
+}
+
+impl SearchPlan {
+    /// The plan of a search for the highest load; `None` where the loads are fixed.
+    pub fn maximum(&self) -> Option<&MaximumPlan> {
+        match self {
+            Self::Fixed | Self::Stair { .. } => None,
+            Self::Climb(maximum)
+            | Self::Mlr(maximum)
+            | Self::Bisect(maximum)
+            | Self::GoalSeek(maximum)
+            | Self::Cc(maximum) => Some(maximum),
+        }
+    }
+
+    /// The word in scenario files and reports.
+    pub fn method(&self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Stair { .. } => "stair",
+            Self::Climb(_) => "climb",
+            Self::Mlr(_) => "mlr",
+            Self::Bisect(_) => "bisect",
+            Self::GoalSeek(_) => "goal-seek",
+            Self::Cc(_) => "cc",
+        }
+    }
 }
 
 /// The highest load that passes.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct ClimbPlan {
-    /// First load.
+pub struct MaximumPlan {
+    /// First load; of a bisection the lower end.
     pub start: StartLoad,
     /// Factor between two loads while they pass; greater than 1, at most 10.
     pub factor: f64,
@@ -382,6 +417,26 @@ pub struct ClimbPlan {
     pub budget: Duration,
     /// How often the whole search is done.
     pub repeats: NonZeroU32,
+    /// Sustain of each step of the curve that is walked around the answer, if one is wanted.
+    pub curve: Option<Duration>,
+    /// Goals of method `mlr`, at least one; the first gives the answer. Empty for the other methods.
+    pub goals: Vec<GoalPlan>,
+}
+
+/// One goal of method `mlr` (RFC 9971).
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub struct GoalPlan {
+    /// Failed share up to which (inclusive) a trial is low-loss; `None` = what the trials of the
+    /// scenario may fail: `[expect] failed`, or less than 0.001 %.
+    pub loss: Option<Percent>,
+    /// Share of the time that may lose more; below 1.
+    pub exceed: Percent,
+    /// Sustain from which on a trial counts as full-length.
+    pub final_sustain: Duration,
+    /// Full-length trials that decide a load, together.
+    pub duration_sum: Duration,
+    /// Relative distance of the bounds that suffices: 1 − lower/upper.
+    pub width: Percent,
 }
 
 /// First load of a climb.

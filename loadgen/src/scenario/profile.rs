@@ -21,6 +21,8 @@ pub(super) struct Defaults {
     pub(super) factor: f64,
     pub(super) width: f64,
     pub(super) budget: Duration,
+    /// How often a search is done.
+    pub(super) repeats: u32,
 }
 
 /// First load of a climb, as a share of the ceiling (RFC 9411, 7.2.4.1: 10 %).
@@ -51,6 +53,7 @@ impl Profile {
                 factor: 1.5,
                 width: 0.02,
                 budget: seconds(4 * 3600),
+                repeats: 5,
             },
             Self::Standard => Defaults {
                 init: seconds(1),
@@ -62,6 +65,7 @@ impl Profile {
                 width: 0.05,
                 // With the ceiling before and a confirming trial after it: about a minute.
                 budget: seconds(50),
+                repeats: 1,
             },
             Self::Ci => Defaults {
                 init: Duration::from_millis(500),
@@ -72,6 +76,7 @@ impl Profile {
                 factor: 2.0,
                 width: 0.10,
                 budget: seconds(60),
+                repeats: 1,
             },
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use wire::units::Percent;
+
 use super::plan::*;
 use super::*;
 
@@ -76,9 +78,10 @@ fn the_main_scenario_means_what_it_says() {
     assert_eq!(plan.workload.requests_per_connection.map(|n| n.get()), Some(1));
     assert_eq!((plan.load.unit, plan.load.slots.get()), (Unit::ConnectionsPerSecond, 1024));
     assert_eq!(plan.load.phases.sustain, Duration::from_secs(3));
-    let SearchPlan::Climb(climb) = &plan.search else { panic!("{:?}", plan.search) };
-    assert_eq!(climb.start, StartLoad::OfCeiling("10%".parse().unwrap()));
-    assert_eq!((climb.factor, climb.width.as_ratio(), climb.final_sustain), (2.0, 0.05, Duration::from_secs(10)));
+    let SearchPlan::Mlr(mlr) = &plan.search else { panic!("{:?}", plan.search) };
+    assert_eq!(mlr.start, StartLoad::OfCeiling("10%".parse().unwrap()));
+    assert_eq!((mlr.factor, mlr.width.as_ratio(), mlr.final_sustain), (2.0, 0.05, Duration::from_secs(10)));
+    assert_eq!((mlr.goals.len(), mlr.goals[0].loss, mlr.goals[0].exceed.as_ratio()), (1, None, 0.0));
     let texts: Vec<&str> = plan.expect.iter().map(|expectation| expectation.text.as_str()).collect();
     assert_eq!(texts, ["cps >= 1000", "failed < 0.001%"]);
 }
@@ -161,8 +164,9 @@ fn words_of_later_versions_are_refused_as_such() {
         "s/x.toml:4: workload.kind: \"journey\" is not built yet; what works now: \"tcp\", \"http\""
     );
     assert_eq!(
-        error(&changed("\"climb\"", "\"mlr\"")),
-        "s/x.toml:9: search.method: \"mlr\" is not built yet; what works now: \"fixed\", \"stair\", \"climb\""
+        error(&changed("\"climb\"", "\"mrl\"")),
+        "s/x.toml:9: search.method: \"mrl\" is not known; expected one of \"fixed\", \"stair\", \"climb\", \"mlr\", \
+         \"bisect\", \"goal-seek\", \"cc\"; did you mean \"mlr\"?"
     );
     for (from, to, later) in [
         ("connections/s", "frames/s", "\"frames/s\" is not built yet"),
@@ -200,12 +204,98 @@ fn loads_that_contradict_unit_or_method_are_refused() {
         (
             "method = \"climb\"",
             "start = 5",
-            "s/x.toml:9: search.start: has no meaning for method = \"fixed\"; it belongs to \"climb\"",
+            "s/x.toml:9: search.start: has no meaning for method = \"fixed\"; it belongs to \"climb\", \"mlr\", \
+             \"bisect\", \"goal-seek\", \"cc\"",
+        ),
+        (
+            "\"climb\"",
+            "\"goal-seek\"\nwidth = \"2%\"",
+            "s/x.toml:10: search.width: has no meaning for method = \"goal-seek\"; it belongs to \"climb\", \"mlr\", \
+             \"bisect\", \"cc\"",
+        ),
+        (
+            "\"climb\"",
+            "\"goal-seek\"\nfactor = 1.1",
+            "s/x.toml:10: search.factor: 1.1 cannot gain the 20% that the first steps ask for; expected 1.25 to 10",
+        ),
+        (
+            "\"climb\"",
+            "\"cc\"",
+            "s/x.toml:9: search.method: \"cc\" counts connections held at once, not connections/s; expected unit = \
+             \"connections\", or method = \"mlr\"",
         ),
     ];
     for (from, to, expected) in cases {
         assert_eq!(error(&changed(from, to)), expected);
     }
+}
+
+#[test]
+fn every_method_fills_its_keys_from_the_profile() {
+    for (method, profile, width, final_s, repeats) in [
+        ("mlr", "rfc", 0.02, 300, 5),
+        ("mlr", "standard", 0.05, 10, 1),
+        ("bisect", "ci", 0.10, 5, 1),
+        ("goal-seek", "standard", 0.05, 10, 1),
+    ] {
+        let text =
+            format!("[scenario]\nprofile = \"{profile}\"\n{BASE}").replace("\"climb\"", &format!("\"{method}\""));
+        let plan = plan(&text);
+        let maximum = plan.search.maximum().unwrap_or_else(|| panic!("{method}"));
+        let found = (maximum.width.as_ratio(), maximum.final_sustain.as_secs(), maximum.repeats.get());
+        assert_eq!((plan.search.method(), found), (method, (width, final_s, repeats)));
+    }
+    let held = BASE.replace("connections/s", "connections").replace("\"climb\"", "\"cc\"\nstart = 1000");
+    let SearchPlan::Cc(cc) = plan(&held).search else { panic!("not cc") };
+    assert_eq!((cc.width.as_ratio(), cc.factor), (0.02, 2.0));
+}
+
+#[test]
+fn goals_of_mlr_are_one_by_default_and_tables_if_written() {
+    let mlr = BASE.replace("\"climb\"", "\"mlr\"\nfinal_sustain = \"20s\"");
+    let whole = Percent::default();
+    let seconds = Duration::from_secs;
+    let width = Percent::from_ratio(0.05).unwrap();
+    let one = GoalPlan { loss: None, exceed: whole, final_sustain: seconds(20), duration_sum: seconds(20), width };
+    assert_eq!(plan(&mlr).search.maximum().unwrap().goals, [one]);
+    let two = format!(
+        "{mlr}[[search.goal]]\nexceed = \"50%\"\n[[search.goal]]\nloss = \"0.5%\"\nfinal_sustain = \"5s\"\nduration_sum = \
+         \"15s\"\nwidth = \"1%\"\n"
+    );
+    let plan_of_two = plan(&two);
+    let goals = &plan_of_two.search.maximum().unwrap().goals;
+    assert_eq!(goals[0], GoalPlan { exceed: "50%".parse().unwrap(), duration_sum: seconds(40), ..one });
+    assert_eq!(
+        (goals[1].loss, goals[1].final_sustain, goals[1].duration_sum),
+        ("0.5%".parse().ok(), seconds(5), seconds(15))
+    );
+    let label = compliance(&plan_of_two);
+    assert!(label.deviations.iter().any(|text| text.contains("50% of the time may lose more")), "{label:?}");
+    let refused = |goal: &str| error(&format!("{mlr}[[search.goal]]\n{goal}\n"));
+    for (goal, words) in [
+        ("exceed = \"100%\"", "exceed: 100% is out of range; expected 0% to 95%"),
+        ("loss = \"10%\"", "width: 5% is out of range; expected at least the loss of 10%"),
+        ("duration_sum = \"10s\"", "duration_sum: 10s is out of range; expected 1 to 100 times final_sustain"),
+        ("width = \"0%\"", "width: 0% is out of range; expected 0.1% to 50%"),
+    ] {
+        let message = refused(goal);
+        assert!(message.contains("search.goal: ") && message.contains(words), "{message}");
+    }
+    let strict = error(&format!("{mlr}[[search.goal]]\nloss = \"1%\"\n[expect]\nfailed = \"< 0.1%\"\n"));
+    assert!(strict.contains("its loss of 1% contradicts failed < 0.1%"), "{strict}");
+    assert!(error(&format!("{mlr}[[search.goal]]\nlos = \"1%\"\n")).contains("los"));
+}
+
+#[test]
+fn a_bisection_needs_an_upper_end() {
+    let text = BASE.replace("\"climb\"", "\"bisect\"").replace("[testbed]", "[testbed]\nreflectors = 0");
+    let text = text.replace("dut/x.toml", "http://127.0.0.1:80");
+    assert!(
+        error(&text).contains("search.max: missing; method = \"bisect\" begins at the highest load"),
+        "{}",
+        error(&text)
+    );
+    assert!(matches!(plan(&format!("{text}max = 500\n")).search, SearchPlan::Bisect(_)));
 }
 
 #[test]
@@ -477,7 +567,7 @@ fn a_quick_run_is_a_closed_loop_or_an_open_one_with_a_rate() {
 
 #[test]
 fn the_resolved_plan_is_a_scenario_that_resolves_to_itself() {
-    for name in ["cps.toml", "cc.toml", "fixed-rate.toml", "self/tps.toml"] {
+    for name in ["cps.toml", "cc.toml", "tps.toml", "fixed-rate.toml", "self/tps.toml"] {
         let first = shipped(name);
         let text = plan_text(&first);
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/dut/plan.toml");
@@ -494,7 +584,7 @@ fn the_summary_names_question_load_and_label() {
     for expected in [
         "cps: How many new HTTP connections per second",
         "loopback; reference-http (reference LB, 1 worker(s)); 2 reflector(s)",
-        "climb from 10% of the ceiling found without the DUT by 2 to a width of 5%; confirmed over 10s",
+        "mlr from 10% of the ceiling found without the DUT by 2 to a width of 5%; confirmed over 10s; budget 50s",
         "cps >= 1000, failed < 0.001%",
         "derived",
     ] {

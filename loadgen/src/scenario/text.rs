@@ -11,12 +11,13 @@ use wire::units::{Rate, Span};
 
 use super::compliance;
 use super::file::{
-    ClientsFile, ExpectFile, HeadFile, LoadFile, PhasesFile, ScenarioFile, SearchFile, TestbedFile, WorkloadFile,
+    ClientsFile, ExpectFile, GoalFile, HeadFile, LoadFile, PhasesFile, ScenarioFile, SearchFile, TestbedFile,
+    WorkloadFile,
 };
 use super::label::final_sustain;
 use super::plan::{
-    Arrivals, CloseMode, Dut, DutKind, Engine, Expectation, LoadPlan, Network, Pattern, Plan, Profile, SearchPlan,
-    StartLoad, Unit, Workload, WorkloadKind,
+    Arrivals, CloseMode, Dut, DutKind, Engine, Expectation, GoalPlan, LoadPlan, Network, Pattern, Plan, Profile,
+    SearchPlan, StartLoad, Unit, Workload, WorkloadKind,
 };
 use super::words::{ExpectText, PatternFile, StartFile};
 
@@ -136,24 +137,42 @@ fn load_words(load: &LoadPlan) -> String {
 }
 
 fn search_words(plan: &Plan) -> String {
-    let climb = match &plan.search {
-        SearchPlan::Fixed => return "one trial at this load".to_owned(),
-        SearchPlan::Stair { steps } => return format!("{steps} trials in equal steps up to this load"),
-        SearchPlan::Climb(climb) => climb,
+    let Some(maximum) = plan.search.maximum() else {
+        return match &plan.search {
+            SearchPlan::Stair { steps } => format!("{steps} trials in equal steps up to this load"),
+            _ => "one trial at this load".to_owned(),
+        };
     };
-    let start = match climb.start {
+    let start = match maximum.start {
         StartLoad::OfCeiling(share) => format!("{share} of the ceiling found without the DUT"),
         StartLoad::Absolute(load) => load.to_string(),
     };
-    let max = climb.max.map(|max| format!(", at most {max}")).unwrap_or_default();
+    let steps = match &plan.search {
+        SearchPlan::Bisect(_) => format!("bisect from {start} to a width of {}", maximum.width),
+        SearchPlan::GoalSeek(_) => format!("goal-seek from {start} by {} while the rate gains", maximum.factor),
+        search => {
+            format!("{} from {start} by {} to a width of {}", search.method(), maximum.factor, maximum.width)
+        }
+    };
+    let max = maximum.max.map(|max| format!(", at most {max}")).unwrap_or_default();
+    let curve = maximum.curve.map(|curve| format!("; then a curve, {} each step", Span(curve))).unwrap_or_default();
+    let plain = |goal: &GoalPlan| goal.loss.is_none() && goal.duration_sum == goal.final_sustain;
+    let goals: String = match maximum.goals.as_slice() {
+        [one] if plain(one) => String::new(),
+        goals => goals.iter().map(goal_words).collect(),
+    };
     format!(
-        "climb from {start} by {} to a width of {}{max}; confirmed over {}; budget {}; {} time(s)",
-        climb.factor,
-        climb.width,
+        "{steps}{max}; confirmed over {}{goals}; budget {}; {} time(s){curve}",
         Span(final_sustain(plan)),
-        Span(climb.budget),
-        climb.repeats
+        Span(maximum.budget),
+        maximum.repeats
     )
+}
+
+fn goal_words(goal: &GoalPlan) -> String {
+    let loss = goal.loss.map_or_else(|| "[expect] failed".to_owned(), |loss| format!("{loss}"));
+    let (full, sum) = (Span(goal.final_sustain), Span(goal.duration_sum));
+    format!("; goal: loss {loss}, exceed {}, {full} trials, {sum} in all, width {}", goal.exceed, goal.width)
 }
 
 fn testbed(plan: &Plan) -> TestbedFile {
@@ -233,24 +252,37 @@ fn pattern(pattern: Pattern) -> PatternFile {
 }
 
 fn search(search: &SearchPlan) -> SearchFile {
-    let method = |word: &str| SearchFile { method: Some(word.to_owned()), ..SearchFile::default() };
-    let climb = match search {
-        SearchPlan::Fixed => return method("fixed"),
-        SearchPlan::Stair { steps } => return SearchFile { steps: Some(steps.get()), ..method("stair") },
-        SearchPlan::Climb(climb) => climb,
+    let file = SearchFile { method: Some(search.method().to_owned()), ..SearchFile::default() };
+    let Some(maximum) = search.maximum() else {
+        let SearchPlan::Stair { steps } = search else { return file };
+        return SearchFile { steps: Some(steps.get()), ..file };
     };
+    let has_factor = !matches!(search, SearchPlan::Bisect(_));
+    let has_width = !matches!(search, SearchPlan::GoalSeek(_));
     SearchFile {
-        start: match climb.start {
+        start: match maximum.start {
             StartLoad::OfCeiling(share) => Some(StartFile::Share(share)),
             StartLoad::Absolute(load) => Rate::per_second(load).ok().map(StartFile::Load),
         },
-        factor: Some(climb.factor),
-        width: Some(climb.width),
-        final_sustain: Some(Span(climb.final_sustain)),
-        max: climb.max.and_then(|max| Rate::per_second(max).ok()),
-        budget: Some(Span(climb.budget)),
-        repeats: Some(climb.repeats.get()),
-        ..method("climb")
+        factor: Some(maximum.factor).filter(|_| has_factor),
+        width: Some(maximum.width).filter(|_| has_width),
+        final_sustain: Some(Span(maximum.final_sustain)),
+        max: maximum.max.and_then(|max| Rate::per_second(max).ok()),
+        budget: Some(Span(maximum.budget)),
+        repeats: Some(maximum.repeats.get()),
+        curve: maximum.curve.map(Span),
+        goal: Some(maximum.goals.iter().map(goal).collect()).filter(|goals: &Vec<GoalFile>| !goals.is_empty()),
+        ..file
+    }
+}
+
+fn goal(goal: &GoalPlan) -> GoalFile {
+    GoalFile {
+        loss: goal.loss,
+        exceed: Some(goal.exceed),
+        final_sustain: Some(Span(goal.final_sustain)),
+        duration_sum: Some(Span(goal.duration_sum)),
+        width: Some(goal.width),
     }
 }
 

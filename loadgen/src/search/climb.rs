@@ -1,16 +1,16 @@
 //! The highest load that passes: qualify, raise by a factor until a fail, bisect, confirm.
 //!
 //! After RFC 9411, 7.2.4 (qualify at an initial load, iterate, a final iteration at
-//! full length). Invariants: a confirmed load is never above a load that failed; a load at or above
+//! full length). [`Steps`] says how loads follow one another: the climb's own way, plain bisection from
+//! the two ends, or the doubling of RFC 9693 for connections held at once. Invariants: a confirmed load is never above a load that failed; a load at or above
 //! a failed one is not asked for again; every search ends after at most [`TRIALS_MAX`] trials of
 //! searching and [`CONFIRMS_MAX`] confirming ones. A failed confirming trial is a new upper bound:
 //! the shorter trials that passed there are superseded, and because short trials have then proven
 //! to mislead, the search goes on below at full length.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::knee::{self, Knee};
+use super::knee::Knee;
 use super::{Ask, Found, Grain, Search, Tell};
 use crate::measure::record::Purpose;
 
@@ -23,9 +23,15 @@ const QUALIFIES_MAX: u32 = 3;
 /// How far a guessed first load goes down after it failed to qualify.
 const DESCENT: f64 = 10.0;
 
+mod steps;
+
+pub use steps::Steps;
+
 /// What a climb goes by.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClimbSettings {
+    /// How loads follow one another.
+    pub steps: Steps,
     /// First load.
     pub start: f64,
     /// Whether the first load is only a guess (a share of the ceiling): a device that does not carry
@@ -49,6 +55,8 @@ pub struct ClimbSettings {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {
+    /// At the upper end, where the steps begin there.
+    Open,
     Qualify,
     Search,
     Confirm,
@@ -68,6 +76,8 @@ pub struct Climb {
     /// Whether a trial at full length has refuted shorter ones.
     refuted: bool,
     knee: Knee,
+    /// Connections opened per second in the last trial that passed.
+    setup_rate: Option<f64>,
     trials: u32,
     qualifies: u32,
     confirms: u32,
@@ -77,9 +87,10 @@ impl Climb {
     /// A climb that has not asked yet.
     pub fn new(settings: ClimbSettings) -> Self {
         let start = settings.grain.round(settings.cap.map_or(settings.start, |cap| settings.start.min(cap)));
+        let state = if settings.steps == Steps::Bisect { State::Open } else { State::Qualify };
         Self {
             settings,
-            state: State::Qualify,
+            state,
             start,
             asked: Purpose::Qualify,
             passed: Vec::new(),
@@ -87,6 +98,7 @@ impl Climb {
             confirmed: None,
             refuted: false,
             knee: Knee::Unknown,
+            setup_rate: None,
             trials: 0,
             qualifies: 0,
             confirms: 0,
@@ -118,10 +130,10 @@ impl Climb {
         let unproven = self.refuted && self.confirmed != Some(lower);
         let step = match self.upper {
             _ if spent || unproven => None,
-            Some(upper) if self.reached(lower, upper) => None,
-            Some(upper) => Some((Purpose::Bisect, self.between(lower, upper))),
+            Some(upper) if Steps::reached(&self.settings, lower, upper) => None,
+            Some(upper) => Some((Purpose::Bisect, Steps::between(&self.settings, &mut self.knee, lower, upper))),
             None if self.settings.cap.is_some_and(|cap| lower >= self.settings.grain.round(cap)) => None,
-            None => Some((Purpose::Climb, self.above(lower))),
+            None => Some((Purpose::Climb, Steps::above(&self.settings, lower))),
         };
         let Some((purpose, load)) = step else {
             self.state = State::Confirm;
@@ -149,16 +161,15 @@ impl Climb {
         }
     }
 
-    fn reached(&self, lower: f64, upper: f64) -> bool {
-        knee::reached(self.settings.grain, self.settings.width, lower, upper)
-    }
-
-    fn above(&self, lower: f64) -> f64 {
-        knee::above(self.settings.grain, lower, self.settings.factor, self.settings.cap)
-    }
-
-    fn between(&mut self, lower: f64, upper: f64) -> f64 {
-        knee::between(self.settings.grain, &mut self.knee, self.settings.width, lower, upper)
+    /// The upper end: a device that carries it needs no search.
+    fn tell_open(&mut self, result: Tell) {
+        if result.passed {
+            self.passed.push(result.load);
+            self.state = State::Search;
+        } else {
+            self.upper = Some(result.load);
+            self.state = State::Qualify;
+        }
     }
 
     fn tell_qualify(&mut self, result: Tell) {
@@ -167,7 +178,7 @@ impl Climb {
             self.state = State::Search;
             return;
         }
-        self.upper = Some(result.load);
+        self.upper = Some(self.upper.map_or(result.load, |upper| upper.min(result.load)));
         let below = self.settings.grain.round(result.load / DESCENT);
         if self.settings.descend && self.qualifies < QUALIFIES_MAX && below < result.load {
             self.start = below;
@@ -212,6 +223,7 @@ impl Search for Climb {
     fn next(&mut self, elapsed: Duration) -> Option<Ask> {
         let out_of_budget = elapsed >= self.settings.budget;
         match self.state {
+            State::Open => self.ask(Purpose::Climb, self.settings.cap.unwrap_or(self.start)),
             State::Qualify if out_of_budget && self.qualifies > 0 => {
                 self.state = State::Done;
                 None
@@ -223,8 +235,13 @@ impl Search for Climb {
         }
     }
 
-    fn tell(&mut self, result: Tell) {
+    fn tell(&mut self, mut result: Tell) {
+        result.passed &= self.settings.steps.is_set_up(result.setup_rate, self.setup_rate, self.upper.is_some());
+        if result.passed {
+            self.setup_rate = result.setup_rate.or(self.setup_rate);
+        }
         match self.asked {
+            _ if self.state == State::Open => self.tell_open(result),
             Purpose::Qualify => self.tell_qualify(result),
             Purpose::Confirm => self.tell_confirm(result),
             _ => self.tell_search(result),
@@ -232,59 +249,9 @@ impl Search for Climb {
     }
 
     fn found(&self) -> Found {
-        let bracketed = |lower: f64| self.upper.is_some_and(|upper| self.reached(lower, upper));
+        let bracketed = |lower: f64| self.upper.is_some_and(|upper| Steps::reached(&self.settings, lower, upper));
         let at_least = self.confirmed.is_some_and(|lower| !bracketed(lower));
         Found { lower: self.confirmed, upper: self.upper, at_least }
-    }
-}
-
-/// A climb done several times; the lowest answer counts, because that is what one can plan with.
-#[derive(Clone, Debug)]
-pub struct Repeated {
-    settings: ClimbSettings,
-    current: Climb,
-    left: u32,
-    done: Vec<Found>,
-}
-
-impl Repeated {
-    /// `repeats` climbs, one after another, in one budget.
-    pub fn new(settings: ClimbSettings, repeats: NonZeroU32) -> Self {
-        let current = Climb::new(settings.clone());
-        Self { settings, current, left: repeats.get() - 1, done: Vec::new() }
-    }
-
-    /// What each finished climb found, in order.
-    pub fn each(&self) -> &[Found] {
-        &self.done
-    }
-}
-
-impl Search for Repeated {
-    fn next(&mut self, elapsed: Duration) -> Option<Ask> {
-        if let Some(ask) = self.current.next(elapsed) {
-            return Some(ask);
-        }
-        let found = self.current.found();
-        // A search that found nothing would find nothing again, at the same cost.
-        if self.left == 0 || elapsed >= self.settings.budget || found.lower.is_none() {
-            return None;
-        }
-        self.done.push(found);
-        self.left -= 1;
-        self.current = Climb::new(self.settings.clone());
-        self.current.next(elapsed)
-    }
-
-    fn tell(&mut self, result: Tell) {
-        self.current.tell(result);
-    }
-
-    fn found(&self) -> Found {
-        let current = self.current.found();
-        let lower = |found: &Found| found.lower.unwrap_or(f64::INFINITY);
-        let lowest = self.done.iter().chain([&current]).min_by(|a, b| lower(a).total_cmp(&lower(b)));
-        lowest.copied().unwrap_or(current)
     }
 }
 

@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use super::knee::{self, Knee};
-use super::{Ask, Found, Grain, Search, Tell};
+use super::{Ask, Details, Found, Grain, Search, Tell};
 use crate::measure::record::Purpose;
 
 pub mod goal;
@@ -293,6 +293,10 @@ impl Search for Mlr {
     fn found(&self) -> Found {
         let GoalFound { bounds, regular, .. } = self.goal_found(self.settings.goals[0]);
         Found { lower: bounds.lower, upper: bounds.upper, at_least: bounds.lower.is_some() && !regular }
+    }
+
+    fn details(&self) -> Details {
+        Details { repeats: None, goals: self.goals() }
     }
 }
 

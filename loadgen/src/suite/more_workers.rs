@@ -8,7 +8,7 @@
 use super::{Run, RunError};
 use crate::measure::TrialRecord;
 use crate::measure::record::{Purpose, TrialLoad};
-use crate::scenario::plan::{SearchPlan, Unit};
+use crate::scenario::plan::Unit;
 use crate::search::Found;
 use crate::verdict;
 
@@ -29,14 +29,14 @@ impl Run<'_> {
         if self.must_stop() {
             return Err("the run was ended before".to_owned());
         }
-        if matches!(self.plan.search, SearchPlan::Fixed | SearchPlan::Stair { .. }) {
+        if self.plan.search.maximum().is_none() {
             return Err("the load was not searched".to_owned());
         }
         if self.plan.load.unit == Unit::Connections {
             return Err("held connections need no rate of the generator".to_owned());
         }
         let above = found.lower.unwrap_or(0.0);
-        let failed = |trial: &TrialRecord| !trial.purpose.is_beside() && trial.load.amount() > above;
+        let failed = |trial: &TrialRecord| trial.purpose.is_searching() && trial.load.amount() > above;
         let failing = self.trials.iter().enumerate().filter(|(_, trial)| failed(trial));
         let failing = failing.filter(|(_, trial)| !verdict::passes(self.plan, trial).passed);
         let lowest = failing.min_by(|a, b| a.1.load.amount().total_cmp(&b.1.load.amount()));

@@ -22,7 +22,7 @@ pub use order::order;
 pub use validity::{DEATH, invalid};
 
 use super::probe::ProbeError;
-use super::{Options, Run, RunError, carrier, limits};
+use super::{Options, Parts, Run, RunError, carrier, limits};
 use crate::engine::Carrier;
 use crate::engine::sources::Sources;
 use crate::interrupt::Interrupt;
@@ -126,24 +126,15 @@ impl Rounds {
         let place = &mut places[contender];
         let testbed = testbed::start(&place.plan, &place.path, executable, interrupt)?;
         let folder = place.folder.take().expect("every run gives its folder back");
-        let mut run = Run {
-            plan: &place.plan,
-            body: None,
+        let parts = Parts {
             sources: place.sources.clone(),
             carrier: place.carrier.clone(),
-            warnings: Vec::new(),
             testbed,
             folder,
             live: live.within(format!("{context} {}", place.name)),
-            interrupt: interrupt.clone(),
-            before: place.trials,
-            trials: Vec::new(),
-            ledgers: Vec::new(),
-            last_sample: None,
-            most: None,
-            dut_exit: None,
-            is_damaged: false,
         };
+        let mut run = Run::new(&place.plan, parts, interrupt);
+        run.before = place.trials;
         let outcome = run.one_of_many(memory.then_some(&place.holding));
         let Run { testbed, folder, trials, dut_exit, .. } = run;
         let mut warnings = testbed.warnings();

@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 
 use crate::scenario::Plan;
-use crate::scenario::plan::{CloseMode, Network, SearchPlan, StartLoad, Unit};
+use crate::scenario::plan::{CloseMode, Network, StartLoad, Unit};
 
 /// How long Linux keeps a tuple in TIME_WAIT, in seconds (`TCP_TIMEWAIT_LEN`).
 const TIME_WAIT_S: f64 = 60.0;
@@ -150,16 +150,13 @@ pub fn dut_side_warning(plan: &Plan, sysctls: PortSysctls) -> Option<String> {
 fn client_demand(plan: &Plan) -> PortDemand {
     let load = &plan.load;
     let named = load.rate.map(wire::units::Rate::as_f64).or_else(|| load.count.map(|count| f64::from(count.get())));
-    let searched = match &plan.search {
-        SearchPlan::Climb(climb) => {
-            let start = match climb.start {
-                StartLoad::Absolute(load) => load,
-                StartLoad::OfCeiling(_) => 0.0,
-            };
-            climb.max.unwrap_or(start).max(start)
-        }
-        SearchPlan::Fixed | SearchPlan::Stair { .. } => 0.0,
-    };
+    let searched = plan.search.maximum().map_or(0.0, |maximum| {
+        let start = match maximum.start {
+            StartLoad::Absolute(load) => load,
+            StartLoad::OfCeiling(_) => 0.0,
+        };
+        maximum.max.unwrap_or(start).max(start)
+    });
     let highest = named.unwrap_or(0.0).max(searched);
     let per_connection = plan.workload.requests_per_connection.map_or(f64::INFINITY, |count| f64::from(count.get()));
     let (rate, at_once) = match load.unit {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Evidence, Judged, LimitedBy, Validation};
+use crate::search::{GoalFound, Repeats};
 
 /// How a program of Nadare ends.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -68,6 +69,44 @@ pub struct Figure {
     pub estimated_capacity_per_core: Option<f64>,
     /// What tester and reflectors reached without the DUT, per second.
     pub ceiling: Option<f64>,
+    /// The spread of what several searches found, in the unit of the load; the figure is that of the
+    /// lowest.
+    #[serde(default)]
+    pub repeats: Option<Repeats>,
+    /// What a search for several goals found for each, in the unit of the load.
+    #[serde(default)]
+    pub goals: Vec<GoalFigure>,
+}
+
+/// What was found for one goal (RFC 9971).
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub struct GoalFigure {
+    /// Loss ratio up to which a trial is low-loss.
+    pub loss: f64,
+    /// Share of the time that may lose more.
+    pub exceed: f64,
+    /// Relevant lower bound.
+    pub lower: Option<f64>,
+    /// Relevant upper bound.
+    pub upper: Option<f64>,
+    /// Whether both bounds exist and are as near as asked; otherwise the result is irregular.
+    pub regular: bool,
+    /// What is carried at the lower bound in all but the share of the time that may lose more.
+    pub conditional_throughput: Option<f64>,
+}
+
+impl From<&GoalFound> for GoalFigure {
+    fn from(found: &GoalFound) -> Self {
+        let goal = found.goal.goal;
+        Self {
+            loss: goal.loss,
+            exceed: goal.exceed,
+            lower: found.bounds.lower,
+            upper: found.bounds.upper,
+            regular: found.regular,
+            conditional_throughput: found.conditional_throughput,
+        }
+    }
 }
 
 /// A disagreement between the books of client and reflectors, or within one of them.

@@ -4,15 +4,15 @@ use crate::measure::books;
 use crate::measure::record::{EndedEarly, Purpose};
 use crate::measure::{Latency, Outcome, Role, TrialRecord};
 use crate::scenario::plan::{BodyCheck, DutKind, Profile, SearchPlan, Unit, WorkloadKind};
-use crate::scenario::{Plan, compliance};
-use crate::search::Found;
+use crate::scenario::{Plan, compliance, final_sustain};
+use crate::search::{Details, Found};
 
-use super::answer::{Answer, Bound, Exit, Figure, Mismatch};
+use super::answer::{Answer, Bound, Exit, Figure, GoalFigure, Mismatch};
 use super::expectation::{self, Basis};
 use super::limit::{Facts, Finding, Inquiry, Workers, find};
 use super::pass::{Passed, passes};
 use super::usage::Usage;
-use super::{Evidence, Judged, LimitedBy, Validation, Verdict, observed, warning};
+use super::{Evidence, Judged, LimitedBy, Validation, Verdict, observed, searched, warning};
 
 /// What happened around the trials.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,10 @@ pub struct Context {
     pub warnings: Vec<String>,
     /// Why the lowest failing load was not tried with one generator worker more, if it was not.
     pub no_more_workers: Option<String>,
+    /// What the search has to say beside what it found.
+    pub details: Details,
+    /// How the DUT stayed down after a failed trial, if it did: the search ended there.
+    pub collapsed: Option<String>,
 }
 
 /// The answer of a run. `trials` are all trials in their order, `ceiling` the one without the DUT;
@@ -109,18 +113,22 @@ impl<'a> Case<'a> {
         let passed: Vec<bool> = trials.iter().map(|trial| passes(plan, trial).passed).collect();
         let lowest_failing = |above: f64| {
             let failing = trials.iter().zip(&passed).filter(|(trial, passed)| !**passed && trial.load.amount() > above);
+            let failing = failing.filter(|(trial, _)| trial.purpose.is_searching());
             failing.map(|(trial, _)| *trial).min_by(|a, b| a.load.amount().total_cmp(&b.load.amount()))
         };
         let carried = match plan.search {
             SearchPlan::Fixed => trials.last().copied(),
             SearchPlan::Stair { .. } => carried(&trials, &passed, found, |_| true),
-            SearchPlan::Climb(_) => carried(&trials, &passed, found, |trial| trial.purpose == Purpose::Confirm)
-                .or_else(|| best_of_interrupted(&trials, &passed, context)),
+            _ => carried(&trials, &passed, found, |trial| {
+                trial.purpose == Purpose::Confirm
+                    || trial.purpose.is_searching() && trial.sustain >= final_sustain(plan)
+            })
+            .or_else(|| best_of_interrupted(&trials, &passed, context)),
         };
         let fixed = plan.search == SearchPlan::Fixed;
         let above = carried.map_or(0.0, |trial| trial.load.amount());
         let failing = if fixed { None } else { lowest_failing(above) };
-        let none_passed = !passed.contains(&true);
+        let none_passed = !trials.iter().zip(&passed).any(|(trial, passed)| *passed && trial.purpose.is_searching());
         let deciding = carried.or_else(|| failing.filter(|_| none_passed));
         let verdict = deciding.map(|trial| passes(plan, trial));
         Self { plan, context, found, ceiling, trials, workers, deciding, failing, verdict }
@@ -174,6 +182,7 @@ impl<'a> Case<'a> {
 
     fn warnings(&self, figures: &[Figure], validation: &Validation) -> Vec<String> {
         let mut warnings = self.context.warnings.clone();
+        warnings.extend(searched::warnings(self.plan, &self.trials, self.context));
         if let (Some(trial), Some(passed)) = (self.deciding, &self.verdict) {
             warnings.extend(warning::of(self.plan, trial, passed, figures));
             warnings.extend(warning::of_validation(validation));
@@ -186,7 +195,7 @@ impl<'a> Case<'a> {
         match self.plan.search {
             SearchPlan::Fixed => false,
             SearchPlan::Stair { .. } => self.failing.is_some(),
-            SearchPlan::Climb(_) => !figures.is_empty() || self.failing.is_some(),
+            _ => !figures.is_empty() || self.failing.is_some(),
         }
     }
 
@@ -216,11 +225,11 @@ impl<'a> Case<'a> {
 
     /// A figure that the DUT did not limit is only a lower bound; without a DUT it is what it is.
     fn bound(&self, trial: &TrialRecord, finding: &Finding) -> Bound {
-        let cut_short = trial.ended_early.is_some() || self.context.interrupted;
+        let cut_short = trial.ended_early.is_some() || self.context.interrupted || self.context.collapsed.is_some();
         let exact = match self.plan.search {
             _ if cut_short => false,
             SearchPlan::Fixed => true,
-            SearchPlan::Stair { .. } | SearchPlan::Climb(_) => {
+            _ => {
                 let without_dut = matches!(self.plan.testbed.dut.kind, DutKind::None);
                 let at_least = self.found.is_none_or(|found| found.at_least);
                 !at_least && (without_dut || finding.limited_by == LimitedBy::Dut)
@@ -247,6 +256,8 @@ impl<'a> Case<'a> {
             dut_cpu_us_per_operation: cpu_us,
             estimated_capacity_per_core: cpu_us.map(|cpu_us| 1e6 / cpu_us),
             ceiling: self.ceiling_value(),
+            repeats: self.context.details.repeats,
+            goals: self.context.details.goals.iter().map(GoalFigure::from).collect(),
         }
     }
 
@@ -276,7 +287,7 @@ fn carried<'a>(
     trials: &[&'a TrialRecord],
     passed: &[bool],
     found: Option<Found>,
-    counts: fn(&TrialRecord) -> bool,
+    counts: impl Fn(&TrialRecord) -> bool,
 ) -> Option<&'a TrialRecord> {
     let lower = found?.lower?;
     let same = |trial: &TrialRecord| (trial.load.amount() - lower).abs() <= 1e-6 * lower.max(1.0);
@@ -286,7 +297,10 @@ fn carried<'a>(
 
 /// What an interrupted search had carried so far, unconfirmed.
 fn best_of_interrupted<'a>(trials: &[&'a TrialRecord], passed: &[bool], context: &Context) -> Option<&'a TrialRecord> {
-    let carried = trials.iter().zip(passed).filter(|(_, passed)| **passed && context.interrupted);
+    let carried = trials
+        .iter()
+        .zip(passed)
+        .filter(|(trial, passed)| **passed && context.interrupted && trial.purpose.is_searching());
     carried.map(|(trial, _)| *trial).max_by(|a, b| a.load.amount().total_cmp(&b.load.amount()))
 }
 
@@ -336,13 +350,11 @@ impl Ending<'_> {
         if let Some(how) = &self.died {
             return (Exit::Undecided, format!("undecided: {how}"));
         }
+        if let Some(how) = &self.case.context.collapsed {
+            return (Exit::Undecided, format!("undecided: {how}"));
+        }
         let Some(passed) = &self.case.verdict else {
-            let text = if self.case.trials.is_empty() {
-                "undecided: no trial was completed"
-            } else {
-                "undecided: loads passed short trials, but none was confirmed at full length"
-            };
-            return (Exit::Undecided, text.to_owned());
+            return (Exit::Undecided, searched::nothing_decides(&self.case.trials, self.case.context));
         };
         if stolen {
             return (Exit::Undecided, "undecided: the hypervisor took too much CPU away (more than 5%)".to_owned());
@@ -424,9 +436,7 @@ impl Ending<'_> {
             Some(LimitedBy::Dut) if !at_least => {
                 (Exit::Met, "nothing was expected, and the DUT set the maximum".to_owned())
             }
-            Some(LimitedBy::Dut) => {
-                (Exit::Undecided, "undecided: the search ended before it came near enough to the maximum".to_owned())
-            }
+            Some(LimitedBy::Dut) => (Exit::Undecided, searched::not_bracketed(self.case.plan).to_owned()),
             Some(who) => (
                 Exit::Undecided,
                 format!("undecided: nothing was expected, and not the DUT set the maximum: {}", who.name()),

@@ -18,6 +18,8 @@ use super::usage::Usage;
 const COMPLETED_PERCENT: u64 = 99;
 /// Share of never-started operations that is tolerated, as 1 in so many (G2: 0.1 %).
 const UNSENT_LATE_ONE_IN: u64 = 1_000;
+/// Share of the held connections whose opening counts for the setup rate: the last few may be retries.
+const SETUP_SHARE: f64 = 0.95;
 /// Share of the CPU taken by the hypervisor above which a trial is invalid.
 pub(super) const STEAL_MAX: f64 = 0.05;
 
@@ -44,10 +46,27 @@ pub(super) struct FailedLimit {
 const WHOLE: u128 = 1_000_000_000_000;
 
 impl FailedLimit {
-    /// `[expect] failed`, or less than 0.001 %.
+    /// What the answer may fail: the loss of the first goal, `[expect] failed`, or less than 0.001 %.
     pub(super) fn of(plan: &Plan) -> Self {
+        let goals = plan.search.maximum().map(|maximum| maximum.goals.as_slice()).unwrap_or_default();
+        let loss = goals.first().and_then(|goal| goal.loss);
+        loss.map_or_else(|| Self::of_expectation(plan), |loss| Self::up_to(loss.as_ratio()))
+    }
+
+    /// The loosest limit of all goals: a trial beyond it says "no" to each of them.
+    fn loosest(plan: &Plan) -> Self {
+        let goals = plan.search.maximum().map(|maximum| maximum.goals.as_slice()).unwrap_or_default();
+        let losses = goals.iter().filter_map(|goal| Some(Self::up_to(goal.loss?.as_ratio())));
+        losses.fold(Self::of(plan), |a, b| if (b.parts, b.inclusive) > (a.parts, a.inclusive) { b } else { a })
+    }
+
+    fn of_expectation(plan: &Plan) -> Self {
         let stated = plan.expect.iter().find(|expectation| expectation.metric == Metric::Failed);
         stated.map_or(Self { parts: WHOLE / 100_000, inclusive: false }, Self::stated)
+    }
+
+    fn up_to(loss: f64) -> Self {
+        Self { parts: (loss * WHOLE as f64).round() as u128, inclusive: true }
     }
 
     /// The limit that one line of `[expect]` states.
@@ -86,7 +105,57 @@ pub fn passes(plan: &Plan, trial: &TrialRecord) -> Passed {
 
 /// Whether a trial can still pass after so many failures, of so many operations planned in sustain.
 pub fn can_still_pass(plan: &Plan, due_planned: u64, failed_so_far: u64) -> bool {
-    FailedLimit::of(plan).allows(failed_so_far, due_planned)
+    FailedLimit::loosest(plan).allows(failed_so_far, due_planned)
+}
+
+/// The highest loss ratio that a trial may have by `[expect] failed`, or less than 0.001 %: what a goal
+/// that states none goes for.
+pub fn loss_limit(plan: &Plan) -> f64 {
+    let limit = FailedLimit::of_expectation(plan);
+    let ratio = limit.parts as f64 / WHOLE as f64;
+    if limit.inclusive || ratio == 0.0 { ratio } else { ratio.next_down() }
+}
+
+/// The loss ratio of a trial (RFC 9971): (planned − successful) / planned, where an operation that was
+/// never sent, a lost connection, or what a queue kept beyond sustain was not successful. A trial that
+/// says nothing about the DUT, or was ended early because it could not pass, has lost at least what it
+/// may.
+pub fn loss(plan: &Plan, trial: &TrialRecord) -> f64 {
+    if !invalid(trial).is_empty() {
+        return 1.0;
+    }
+    let failed = trial.outcomes.failed_by_testbed();
+    let attempted = failed + trial.outcomes.of(Outcome::Ok);
+    let share = |part: u64, whole: u64| part.min(whole) as f64 / whole.max(1) as f64;
+    let kept = match trial.load {
+        TrialLoad::Rate(_) if is_carried(trial) => 0.0,
+        TrialLoad::Rate(_) => share(trial.due.saturating_sub(trial.completed_in_sustain), trial.due),
+        TrialLoad::Held(count) => {
+            let lost = trial.outcomes_all.of(Outcome::HoldLost);
+            share(lost.max(u64::from(count).saturating_sub(trial.open_min_in_sustain)), count.into())
+        }
+        TrialLoad::Closed(_) => 0.0,
+    };
+    let loss = share(failed, attempted).max(kept);
+    let cut_short = trial.ended_early.is_some() && FailedLimit::loosest(plan).allows(failed, attempted);
+    if cut_short { 1.0 } else { loss }
+}
+
+/// Connections opened per second until all that were asked for were open; `None` where none are held
+/// or they never all were.
+pub fn setup_rate(trial: &TrialRecord) -> Option<f64> {
+    let TrialLoad::Held(count) = trial.load else { return None };
+    let wanted = f64::from(count) * SETUP_SHARE;
+    let mut opened = 0.0;
+    for second in &trial.seconds {
+        let now = second.opened as f64;
+        if opened + now >= wanted && now > 0.0 {
+            let seconds = f64::from(second.index) + (wanted - opened) / now;
+            return Some(wanted / seconds.max(0.1));
+        }
+        opened += now;
+    }
+    None
 }
 
 /// What the trial achieved, in the unit of the load: operations per second of sustain, or the fewest
@@ -97,6 +166,13 @@ pub fn achieved(plan: &Plan, trial: &TrialRecord) -> f64 {
         Unit::Transactions => trial.transaction_rate(),
         Unit::Connections => trial.open_min_in_sustain as f64,
     }
+}
+
+/// Whether a very light load met no failure at all. Its few operations are not held against the ends of
+/// sustain.
+pub fn is_clean(trial: &TrialRecord) -> bool {
+    let lost = trial.outcomes_all.of(Outcome::HoldLost);
+    trial.outcomes.failed_by_testbed() == 0 && lost == 0 && trial.outcomes.of(Outcome::Ok) > 0
 }
 
 /// Why a trial says nothing about the DUT.
@@ -144,8 +220,7 @@ fn broken(plan: &Plan, trial: &TrialRecord) -> Vec<String> {
     match trial.load {
         TrialLoad::Rate(_) => {
             let (completed, due) = (trial.completed_in_sustain, trial.due);
-            let carried = completed + carried_over(trial);
-            if carried.saturating_mul(100) < due.saturating_mul(COMPLETED_PERCENT) {
+            if !is_carried(trial) {
                 let share = completed as f64 / due.max(1) as f64 * 100.0;
                 reasons
                     .push(format!("{completed} operations completed in sustain, {share:.1}% of the {due} due in it"));
@@ -167,6 +242,12 @@ fn broken(plan: &Plan, trial: &TrialRecord) -> Vec<String> {
         reasons.push("it ended before its time".to_owned());
     }
     reasons
+}
+
+/// Whether completions inside sustain kept up with what was due in it.
+fn is_carried(trial: &TrialRecord) -> bool {
+    let carried = trial.completed_in_sustain + carried_over(trial);
+    carried.saturating_mul(100) >= trial.due.saturating_mul(COMPLETED_PERCENT)
 }
 
 /// Completions that a steady but slow DUT shifts out of sustain: with service time L and a ramp of

@@ -643,3 +643,5 @@ fn a_run_without_trials_ends_undecided() {
     assert_eq!((answer.exit, answer.figures.len(), answer.limited_by), (Exit::Undecided, 0, None));
     assert_eq!(answer.reason, "undecided: no trial was completed");
 }
+
+mod searched;

@@ -2,7 +2,7 @@
 
 use crate::measure::{Outcome, Role, TrialRecord};
 use crate::scenario::Plan;
-use crate::scenario::plan::{DutKind, SearchPlan};
+use crate::scenario::plan::DutKind;
 
 use super::answer::Figure;
 use super::expectation::lag_share;
@@ -96,7 +96,7 @@ fn late(trial: &TrialRecord) -> Option<String> {
 
 /// A fixed load has no search to say so.
 fn not_passed(plan: &Plan, passed: &Passed) -> Option<String> {
-    let fixed = !matches!(plan.search, SearchPlan::Climb(_));
+    let fixed = plan.search.maximum().is_none();
     (fixed && !passed.passed).then(|| {
         format!(
             "the load was not carried: {}: lower it, or state in [expect] what is acceptable",

@@ -53,7 +53,11 @@ pub(super) fn latency_curve(material: &Material<'_>) -> Result<Chart, Omitted> {
 /// Latency percentiles of every trial over its load.
 pub(super) fn latency_against_load(material: &Material<'_>) -> Result<Chart, Omitted> {
     let caption = "p50 and p99 of the response time against the offered load of every trial; a cross is a trial that did not pass".to_owned();
-    let mut trials: Vec<&TrialRecord> = material.trials.iter().filter(|record| !record.purpose.is_beside()).collect();
+    let mut trials: Vec<&TrialRecord> = material
+        .trials
+        .iter()
+        .filter(|record| record.purpose.is_searching() || record.purpose == Purpose::Curve)
+        .collect();
     trials.sort_by(|a, b| a.load.amount().total_cmp(&b.load.amount()));
     let of = |percentile| {
         let point = |record: &&TrialRecord| {

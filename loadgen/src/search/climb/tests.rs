@@ -1,6 +1,7 @@
 //! Climbs against simulated devices in virtual time.
 
 use super::*;
+use crate::search::Repeated;
 
 /// How a simulated device behaves above its capacity.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +59,7 @@ fn run(mut search: impl Search, capacity: f64, device: Device) -> Walk {
 /// `scenarios/cps.toml` with a ceiling of 20,000.
 fn cps() -> ClimbSettings {
     ClimbSettings {
+        steps: Steps::Climb,
         start: 2_000.0,
         descend: true,
         factor: 2.0,
@@ -213,14 +215,121 @@ fn connections_are_whole_numbers_down_to_the_last_one() {
 
 #[test]
 fn the_lowest_of_several_searches_counts() {
-    let repeats = NonZeroU32::new(5).unwrap();
-    let mut search = Repeated::new(ClimbSettings { budget: Duration::from_secs(3_600), ..cps() }, repeats);
+    let settings = ClimbSettings { budget: Duration::from_secs(3_600), ..cps() };
+    let make = Box::new(move || -> Box<dyn Search + Send> { Box::new(Climb::new(settings.clone())) });
+    let mut search = Repeated::new(make, 5.try_into().unwrap(), Duration::from_secs(3_600));
     let walk = run(&mut search, 7_000.0, Device::Noisy(11));
-    assert_eq!(search.each().len(), 4);
-    let lowers: Vec<f64> = search.each().iter().filter_map(|found| found.lower).collect();
-    assert!(lowers.iter().all(|lower| walk.found.lower.unwrap() <= *lower), "{lowers:?} {:?}", walk.found);
+    let repeats = search.details().repeats.unwrap();
+    assert_eq!((repeats.n, Some(repeats.min)), (5, walk.found.lower));
+    assert!(repeats.min <= repeats.median && repeats.median <= repeats.max, "{repeats:?}");
     let confirmed = walk.asks.iter().filter(|ask| ask.purpose == Purpose::Confirm).map(|ask| ask.load);
     assert!(confirmed.into_iter().any(|load| Some(load) == walk.found.lower));
+}
+
+fn vector(kind: &str) -> Vec<serde_json::Value> {
+    let text = include_str!("../../../tests/vectors/mlrsearch.json");
+    let vectors: serde_json::Value = serde_json::from_str(text).unwrap();
+    vectors["simple_search"][kind].as_array().unwrap().clone()
+}
+
+/// The loads that a search asks for before it confirms, and what it found.
+fn loads(settings: ClimbSettings, limit: f64) -> (Vec<f64>, Found) {
+    let walk = run(Climb::new(settings), limit, Device::Refusing);
+    let searching = walk.asks.iter().filter(|ask| ask.purpose != Purpose::Confirm);
+    (searching.map(|ask| ask.load).collect(), walk.found)
+}
+
+#[test]
+fn the_vectors_of_plain_bisection_are_met() {
+    let cases = vector("binary");
+    assert_eq!(cases.len(), 2);
+    for case in cases {
+        let number = |key: &str| case[key].as_f64().unwrap();
+        let settings = ClimbSettings {
+            steps: Steps::Bisect,
+            start: number("lo"),
+            descend: false,
+            cap: Some(number("hi")),
+            width: number("width"),
+            grain: Grain::Exact,
+            budget: Duration::MAX,
+            ..cps()
+        };
+        let (sequence, found) = loads(settings, number("C"));
+        let expected = &case["result"];
+        assert_eq!(serde_json::json!(sequence), expected["sequence"]);
+        assert_eq!((found.lower, found.upper), (expected["lower"].as_f64(), expected["upper"].as_f64()));
+        assert_eq!(found.at_least, expected["upper"].is_null());
+    }
+}
+
+#[test]
+fn plain_bisection_gives_up_where_the_lowest_load_fails() {
+    let settings = ClimbSettings { steps: Steps::Bisect, start: 1_000.0, descend: false, ..cps() };
+    let (sequence, found) = loads(settings.clone(), 900.0);
+    assert_eq!((sequence.as_slice(), found.lower, found.upper), (&[20_000.0, 1_000.0][..], None, Some(1_000.0)));
+    for limit in (1_050..20_000).step_by(97).map(f64::from) {
+        let (sequence, found) = loads(ClimbSettings { budget: Duration::MAX, ..settings.clone() }, limit);
+        let (lower, upper) = (found.lower.unwrap(), found.upper.unwrap());
+        assert!(lower <= limit && limit < upper && 1.0 - lower / upper <= 0.05, "{limit}: {found:?}");
+        assert!(sequence.len() <= 11, "{limit}: {sequence:?}");
+    }
+}
+
+fn connections(error: f64) -> ClimbSettings {
+    ClimbSettings {
+        steps: Steps::Connections { error },
+        start: 1_000.0,
+        width: 0.02,
+        cap: None,
+        grain: Grain::Whole,
+        budget: Duration::MAX,
+        ..cps()
+    }
+}
+
+#[test]
+fn the_vectors_of_connections_at_once_are_met() {
+    let cases = vector("cc");
+    assert_eq!(cases.len(), 1);
+    for case in cases {
+        let number = |key: &str| case[key].as_f64().unwrap();
+        let settings = ClimbSettings { start: number("c0"), ..connections(number("E")) };
+        let (sequence, found) = loads(settings, number("true_capacity"));
+        let whole: Vec<u64> = sequence.iter().map(|load| *load as u64).collect();
+        assert_eq!(serde_json::json!(whole), case["result"]["sequence"]);
+        assert_eq!(found.lower, case["result"]["capacity_lower"].as_f64());
+        assert_eq!(found.upper, case["result"]["capacity_upper"].as_f64());
+        assert!(!found.at_least);
+    }
+}
+
+#[test]
+fn a_few_connections_are_bracketed_by_share_and_many_by_number() {
+    for limit in [1_200.0, 1_999.0, 5_000.0, 49_000.0, 400_000.0] {
+        let (_, found) = loads(connections(1_000.0), limit);
+        let (lower, upper) = (found.lower.unwrap(), found.upper.unwrap());
+        let error = (0.02 * upper).min(1_000.0);
+        assert!(lower <= limit && limit < upper && upper - lower <= error, "{limit}: {found:?}");
+    }
+}
+
+#[test]
+fn connections_that_can_only_be_opened_slowly_count_as_failed() {
+    // Above 10,000 everything is accepted, but the rate of opening collapses.
+    let walk = |slow: f64| {
+        let mut search = Climb::new(ClimbSettings { cap: Some(64_000.0), ..connections(1_000.0) });
+        while let Some(ask) = search.next(Duration::ZERO) {
+            let rate = if ask.load > 10_000.0 { slow * 2_000.0 } else { 2_000.0 };
+            let setup_rate = Some(rate);
+            search.tell(Tell { load: ask.load, passed: true, achieved: ask.load, setup_rate, ..Tell::default() });
+        }
+        search.found()
+    };
+    let found = walk(0.09);
+    assert!(found.lower.unwrap() <= 10_000.0 && found.upper.unwrap() <= 10_250.0, "{found:?}");
+    // Half the rate is tolerated on the way up, and a fifth is no reason to stop there either.
+    assert_eq!(walk(0.2), Found { lower: Some(64_000.0), upper: None, at_least: true });
 }
 
 impl<S: Search> Search for &mut S {

@@ -1,0 +1,206 @@
+//! The search of a run: ceiling, the trials that the search asks for, and the probes between them.
+//!
+//! After a trial that failed, a very light load has to pass before the search goes on: a DUT that lies on
+//! the ground would fail whatever comes next, and the figure would be one of its collapse. The probe is
+//! tried a bounded number of times; a DUT that stays down ends the search, undecided. Trials that an
+//! earlier run has finished are taken from it instead of being measured again.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::past::{self, Past};
+use super::{CEILING_OPERATIONS, Findings, Run, RunError, limits};
+use crate::measure::TrialRecord;
+use crate::measure::record::{Purpose, TrialLoad};
+use crate::scenario::Plan;
+use crate::scenario::plan::{Profile, Unit};
+use crate::search::{self, Ask, Grain, Search, Tell};
+use crate::suite::probe::ProbeError;
+use crate::verdict;
+
+/// Share of the failed load that a probe asks for.
+const PROBE_SHARE: f64 = 0.01;
+/// Operations per second below which a probe would show nothing.
+const PROBE_RATE_MIN: f64 = 5.0;
+/// Sustain of a probe.
+const PROBE_SUSTAIN: Duration = Duration::from_secs(1);
+/// Waits before each try of a probe, in seconds.
+const PROBE_WAITS: [u64; 4] = [0, 1, 3, 8];
+/// The same under profile `rfc` (RFC 2544, 23: at least 5 s for the DUT to settle).
+const PROBE_WAITS_RFC: [u64; 4] = [5, 10, 20, 40];
+
+impl Run<'_> {
+    pub(super) fn answer_question(&mut self) -> Result<Findings, RunError> {
+        let mut findings = Findings::default();
+        self.interrupt.wait(self.plan.load.phases.init);
+        match self.learn_body() {
+            Err(RunError::Probe(ProbeError::Interrupted)) => return Ok(findings),
+            other => other?,
+        }
+        self.ledgers = self.take_ledgers();
+        if self.wants_ceiling() && !self.must_stop() {
+            findings.ceiling = Some(self.ceiling()?);
+        }
+        let ceiling = findings.ceiling.map(|at| self.trials[at].achieved_rate());
+        let most = limits::most(self.plan, &self.testbed.placement().generator, ceiling, &self.carrier)
+            .map_err(RunError::Infeasible)?;
+        let limits =
+            search::Limits { ceiling: most.as_ref().map(|most| most.load), loss: verdict::loss_limit(self.plan) };
+        self.most = most;
+        let mut search = search::search(self.plan, limits);
+        let searched = self.search(search.as_mut());
+        let found = search.found();
+        findings.found = Some(found);
+        findings.details = search.details();
+        searched?;
+        self.more_workers(found)?;
+        Ok(findings)
+    }
+
+    fn search(&mut self, search: &mut dyn Search) -> Result<(), RunError> {
+        self.past.begin_search();
+        let mut live: Option<Instant> = None;
+        while !self.must_stop() && self.collapsed.is_none() {
+            let elapsed = match self.past.elapsed() {
+                Some(elapsed) => elapsed,
+                None => self.past.spent() + live.get_or_insert_with(Instant::now).elapsed(),
+            };
+            let Some(ask) = search.next(elapsed) else { break };
+            let record = self.asked(ask)?;
+            let judged = verdict::passes(self.plan, &record);
+            let passed = judged.decided.then_some(judged.passed);
+            let told = tell(self.plan, &ask, &record, passed);
+            let robbed = passed.is_none() && !verdict::is_testers_doing(&record);
+            self.keep(record, passed, &judged.reasons)?;
+            if robbed && !matches!(ask.purpose, Purpose::Fixed) {
+                // It says nothing about the load; the answer will say why.
+                break;
+            }
+            // A load that the tester itself could not offer counts as failed: the search goes on below
+            // it, and the answer names the generator.
+            search.tell(told);
+            if passed == Some(false) && ask.purpose.is_searching() && ask.purpose != Purpose::Fixed {
+                self.wait_for_recovery(&ask)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Probes a DUT that has just failed until a light load is clean; notes it as collapsed when none is.
+    fn wait_for_recovery(&mut self, failed: &Ask) -> Result<(), RunError> {
+        let waits = if self.plan.profile == Profile::Rfc { PROBE_WAITS_RFC } else { PROBE_WAITS };
+        let load = probe_load(self.plan.load.unit, failed.load);
+        let after = self.trials.len();
+        for wait in waits {
+            if !self.past.has_next() {
+                self.interrupt.wait(Duration::from_secs(wait));
+            }
+            if self.must_stop() {
+                return Ok(());
+            }
+            let record = self.asked(Ask { purpose: Purpose::Probe, load, sustain: PROBE_SUSTAIN })?;
+            let decided = verdict::passes(self.plan, &record).decided;
+            let clean = verdict::is_clean(&record);
+            let reasons = if clean { Vec::new() } else { vec!["the DUT has not recovered".to_owned()] };
+            self.keep(record, decided.then_some(clean), &reasons)?;
+            // What went wrong in the tester says nothing about the DUT.
+            if clean || !decided {
+                return Ok(());
+            }
+        }
+        let total: u64 = waits.iter().sum();
+        self.collapsed = Some(format!(
+            "the DUT collapsed in trial {after} at {} {unit} and stayed down: {} probes at {load} {unit} within {total} s \
+             of waiting were not clean",
+            failed.load,
+            waits.len(),
+            unit = self.plan.load.unit.name()
+        ));
+        Ok(())
+    }
+
+    pub(super) fn must_stop(&self) -> bool {
+        self.interrupt.is_set() || self.is_damaged
+    }
+
+    /// A ceiling needs reflectors of our own, and matters when a maximum is searched.
+    fn wants_ceiling(&self) -> bool {
+        let searched = self.plan.search.maximum().is_some() && self.plan.load.unit != Unit::Connections;
+        searched && !self.testbed.reflectors().is_empty()
+    }
+
+    fn ceiling(&mut self) -> Result<usize, RunError> {
+        let workers = self.testbed.placement().generator.len() as u32;
+        let load = TrialLoad::Closed(CEILING_OPERATIONS * workers);
+        let services = self.testbed.reflectors().to_vec();
+        let record = self.measured(Purpose::Ceiling, load, self.plan.load.phases.sustain, services)?;
+        self.keep(record, None, &[])?;
+        Ok(self.trials.len() - 1)
+    }
+
+    fn asked(&mut self, ask: Ask) -> Result<TrialRecord, RunError> {
+        let load = search::trial_load(self.plan.load.unit, ask.load);
+        let services = self.testbed.service();
+        self.measured(ask.purpose, load, ask.sustain, services)
+    }
+
+    /// The trial of the earlier run, if it was finished there; else a new one.
+    fn measured(
+        &mut self,
+        purpose: Purpose,
+        load: TrialLoad,
+        sustain: Duration,
+        services: Vec<SocketAddr>,
+    ) -> Result<TrialRecord, RunError> {
+        let wanted = past::Wanted { purpose, load, sustain };
+        match self.past.take(&wanted) {
+            Some(mut record) => {
+                record.number = self.trials.len() as u32 + 1;
+                self.resumed.push(record.number);
+                Ok(record)
+            }
+            None => self.trial(purpose, load, sustain, services),
+        }
+    }
+}
+
+impl Past {
+    /// Whether the earlier run has a further trial, so that nothing has to be waited for.
+    fn has_next(&self) -> bool {
+        self.elapsed().is_some()
+    }
+}
+
+fn tell(plan: &Plan, ask: &Ask, record: &TrialRecord, passed: Option<bool>) -> Tell {
+    Tell {
+        load: ask.load,
+        passed: passed.unwrap_or(false),
+        achieved: verdict::achieved(plan, record),
+        loss: verdict::loss(plan, record),
+        duration: ask.sustain,
+        setup_rate: verdict::setup_rate(record),
+    }
+}
+
+/// A load that any device carries which is up, in the unit of the load.
+fn probe_load(unit: Unit, failed: f64) -> f64 {
+    let least = match unit {
+        Unit::ConnectionsPerSecond | Unit::TransactionsPerSecond => PROBE_RATE_MIN.min(failed / 2.0),
+        Unit::Connections | Unit::Transactions => 1.0,
+    };
+    Grain::of(unit).round((failed * PROBE_SHARE).max(least))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_is_a_hundredth_but_never_nothing() {
+        assert_eq!(probe_load(Unit::ConnectionsPerSecond, 16_000.0), 160.0);
+        assert_eq!(probe_load(Unit::TransactionsPerSecond, 100.0), 5.0);
+        assert_eq!(probe_load(Unit::ConnectionsPerSecond, 4.0), 2.0);
+        assert_eq!(probe_load(Unit::Connections, 5_000.0), 50.0);
+        assert_eq!(probe_load(Unit::Connections, 3.0), 1.0);
+    }
+}
