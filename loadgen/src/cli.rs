@@ -1,8 +1,9 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use wire::units::{Percent, Rate, Span};
 
@@ -39,6 +40,10 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Find where the history of a gate changed its level
     Trend(TrendArgs),
+    /// Put finished runs side by side
+    Compare(CompareArgs),
+    /// Write what a finished run measured in the format of another tool
+    Export(ExportArgs),
     /// Print the JSON schema of scenario files, for editors
     Schema,
     /// Print completions for a shell
@@ -85,6 +90,9 @@ pub struct RunArgs {
     /// No live line
     #[arg(long, short)]
     pub quiet: bool,
+    /// What else is written.
+    #[command(flatten)]
+    pub sinks: SinkArgs,
 }
 
 /// Arguments of `quick`.
@@ -113,6 +121,9 @@ pub struct QuickArgs {
     /// No live line
     #[arg(long, short)]
     pub quiet: bool,
+    /// What else is written.
+    #[command(flatten)]
+    pub sinks: SinkArgs,
 }
 
 /// Arguments of `resume`.
@@ -126,6 +137,9 @@ pub struct ResumeArgs {
     /// No live line
     #[arg(long, short)]
     pub quiet: bool,
+    /// What else is written.
+    #[command(flatten)]
+    pub sinks: SinkArgs,
 }
 
 /// Arguments of `check`.
@@ -137,6 +151,58 @@ pub struct CheckArgs {
     /// What changes the scenarios.
     #[command(flatten)]
     pub overrides: OverrideArgs,
+}
+
+/// Arguments of `compare`.
+#[derive(Args, Clone, Debug)]
+pub struct CompareArgs {
+    /// Run folders, such as reports/cps/20261123-040506; the others are compared with the first
+    #[arg(required = true, num_args = 2..)]
+    pub runs: Vec<PathBuf>,
+    /// Compare although this condition differs (workload.close, host.kernel); may be given several times
+    #[arg(long, value_name = "KEY")]
+    pub allow: Vec<String>,
+    /// Where compare.html, compare.csv and compare.json go; a new folder below reports/compare if left out
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+}
+
+/// Arguments of `export`.
+#[derive(Args, Clone, Debug)]
+pub struct ExportArgs {
+    /// The run folder, such as reports/cps/20261123-040506
+    pub run: PathBuf,
+    /// The format
+    #[arg(long, value_enum, default_value = "jsonl")]
+    pub format: ExportFormat,
+    /// Where to write it; - is stdout
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub out: PathBuf,
+}
+
+/// Formats that a run can be exported in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum ExportFormat {
+    /// JSON lines
+    Jsonl,
+    /// Influx line protocol
+    Influx,
+    /// Prometheus text, the state at the end of the run
+    Prometheus,
+}
+
+/// What else a run writes while it goes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct SinkArgs {
+    /// Serve Prometheus metrics while the run goes; port 0 is any, the address is printed
+    #[arg(long, value_name = "ADDRESS")]
+    pub prometheus: Option<SocketAddr>,
+    /// Write a JSON object per second, trial and answer; - is stdout (the summary then goes to stderr)
+    #[arg(long, value_name = "FILE")]
+    pub json_lines: Option<PathBuf>,
+    /// Write Influx line protocol
+    #[arg(long, value_name = "FILE")]
+    pub influx: Option<PathBuf>,
 }
 
 /// Arguments of `doctor`.

@@ -1,7 +1,9 @@
 //! What each subcommand does. Nothing here prints; texts go through [`crate::report`].
 
 mod check;
+mod compare;
 mod doctor;
+mod export;
 mod run;
 mod trend;
 
@@ -68,6 +70,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::Check(arguments)) => check::check(&arguments),
         Some(Command::Doctor(arguments)) => doctor::doctor(&arguments),
         Some(Command::Trend(arguments)) => trend::trend(&arguments),
+        Some(Command::Compare(arguments)) => compare::compare(&arguments),
+        Some(Command::Export(arguments)) => export::export(&arguments),
         Some(Command::Schema) => {
             let schema = serde_json::to_string_pretty(&crate::scenario::schema()).map_err(Failure::host)?;
             report::say(&schema);

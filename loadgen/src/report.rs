@@ -6,8 +6,10 @@
 //! [`Answer`](crate::verdict::answer::Answer) and are printed as they are. Together with `main.rs` it
 //! is the only code that prints.
 
+mod compare;
 mod curve;
 mod error;
+pub mod export;
 mod figures;
 mod folder;
 mod html;
@@ -23,10 +25,11 @@ mod text;
 mod trend;
 pub mod usage;
 
+pub use compare::{comparison_text, write_comparison};
 pub use error::ReportError;
-pub use folder::RunFolder;
+pub use folder::{RunFolder, make_folder, make_stamped, write_file};
 pub use live::Live;
-pub use terminal::{complain, say, summary};
+pub use terminal::{complain, say, summary, write_raw};
 pub use text::table;
 pub use trend::{Trend, TrendPoint, trend_json, trend_text};
 

@@ -33,6 +33,7 @@ use crate::engine::{Carrier, WorkloadConfig};
 use crate::interrupt::Interrupt;
 use crate::measure::record::{Purpose, TrialLoad};
 use crate::measure::{Sample, TrialRecord};
+use crate::report::export::{ExportOptions, Exports, Head, Kind};
 use crate::report::{self, Live, ReportError, RunFolder};
 use crate::scenario::plan::{BodyCheck, Profile, Unit, WorkloadKind};
 use crate::scenario::{self, Plan};
@@ -60,6 +61,8 @@ pub struct Options {
     pub reports: PathBuf,
     /// No live line.
     pub quiet: bool,
+    /// Who else is told of it while it goes.
+    pub exports: ExportOptions,
 }
 
 /// A run that came to its end.
@@ -135,6 +138,12 @@ fn run_after(plan: &Plan, options: &Options, interrupt: &Interrupt, earlier: Ear
     let path = folder.path().to_owned();
     // Roles run in the folder of their logs or elsewhere; their paths have to stay valid.
     let absolute = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut exports = Exports::open(&options.exports, Head::of(plan, &name), &quiet_cores(plan))?;
+    if let Some(address) = exports.address() {
+        report::complain(&format!("metrics: http://{address}/metrics"));
+    }
+    exports.tell(Kind::Begin);
     let testbed = testbed::start(plan, &absolute, &options.executable, interrupt)?;
     let parts = Parts {
         sources: limits::sources(plan).map_err(RunError::Infeasible)?,
@@ -142,6 +151,7 @@ fn run_after(plan: &Plan, options: &Options, interrupt: &Interrupt, earlier: Ear
         testbed,
         folder,
         live: Live::new(options.quiet),
+        exports,
     };
     let mut run = Run::new(plan, parts, interrupt);
     run.warnings.extend(chosen.warning);
@@ -158,6 +168,19 @@ struct Parts {
     testbed: Testbed,
     folder: RunFolder,
     live: Live,
+    exports: Exports,
+}
+
+/// Cores for what is no part of the testbed: those that no role has, else those that are not the DUT's.
+fn quiet_cores(plan: &Plan) -> Vec<usize> {
+    let allowed = host::cpu::allowed_cores();
+    let Ok(placement) = testbed::placement::Placement::choose(&allowed, &plan.testbed) else { return Vec::new() };
+    let taken = [&placement.dut, &placement.generator, &placement.reflectors];
+    let free: Vec<_> = allowed.iter().copied().filter(|core| !taken.iter().any(|role| role.contains(core))).collect();
+    if !free.is_empty() {
+        return free;
+    }
+    allowed.into_iter().filter(|core| !placement.dut.contains(core)).collect()
 }
 
 /// A run under way.
@@ -172,6 +195,7 @@ struct Run<'a> {
     testbed: Testbed,
     folder: RunFolder,
     live: Live,
+    exports: Exports,
     interrupt: Interrupt,
     /// Trials that are in the folder already, from earlier testbeds.
     before: u32,
@@ -207,7 +231,7 @@ struct Findings {
 impl<'a> Run<'a> {
     /// A run that has measured nothing yet.
     fn new(plan: &'a Plan, parts: Parts, interrupt: &Interrupt) -> Self {
-        let Parts { sources, carrier, testbed, folder, live } = parts;
+        let Parts { sources, carrier, testbed, folder, live, exports } = parts;
         Self {
             plan,
             body: None,
@@ -217,6 +241,7 @@ impl<'a> Run<'a> {
             testbed,
             folder,
             live,
+            exports,
             interrupt: interrupt.clone(),
             before: 0,
             trials: Vec::new(),
@@ -264,6 +289,7 @@ impl<'a> Run<'a> {
     ) -> Result<TrialRecord, RunError> {
         let number = self.before + self.trials.len() as u32 + 1;
         self.live.trial(number, purpose, load.amount(), self.plan.load.unit);
+        self.exports.tell(Kind::Trial { number, purpose, load: load.amount() });
         let (mut engine, slots) = self.engine(load, sustain, services)?;
         if purpose == Purpose::Probe {
             // Its few operations need no gentle beginning.
@@ -281,6 +307,7 @@ impl<'a> Run<'a> {
             testbed: &mut self.testbed,
             folder: &mut self.folder,
             live: &self.live,
+            exports: &mut self.exports,
             interrupt: &self.interrupt,
             last_sample: self.last_sample.take(),
             reflector_deaths: Vec::new(),
@@ -410,6 +437,7 @@ impl<'a> Run<'a> {
     /// Shows, writes and remembers a trial; `passed` is `None` when that cannot be said.
     fn keep(&mut self, record: TrialRecord, passed: Option<bool>, reasons: &[String]) -> Result<(), RunError> {
         self.live.done(&record, passed, reasons);
+        self.exports.tell(Kind::Done { record: &record, passed, reasons });
         self.folder.trial(&record, passed, reasons)?;
         self.trials.push(record);
         Ok(())
@@ -434,7 +462,12 @@ impl<'a> Run<'a> {
         };
         let ceiling = findings.ceiling.map(|at| &self.trials[at]);
         let answer = verdict::answer(self.plan, &self.trials, findings.found, ceiling, &context);
-        self.folder.finish(self.plan, &self.trials, &answer)?;
+        self.exports.tell(Kind::Answer(&answer));
+        let written = self.folder.finish(self.plan, &self.trials, &answer);
+        for problem in self.exports.close() {
+            report::complain(&format!("warning: {problem}"));
+        }
+        written?;
         Ok(Finished { answer, trials: self.trials, folder: path.to_owned() })
     }
 }

@@ -1,12 +1,14 @@
 //! `loadgen SCENARIO` and `loadgen quick URL`: run, write, say.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use super::Failure;
 use crate::archive::Archive;
-use crate::cli::{OverrideArgs, QuickArgs, ResumeArgs, RunArgs};
+use crate::cli::{OverrideArgs, QuickArgs, ResumeArgs, RunArgs, SinkArgs};
 use crate::interrupt::Interrupt;
 use crate::report;
+use crate::report::export::ExportOptions;
 use crate::scenario::{self, Overrides, Plan, QuickOptions};
 use crate::suite::{self, Options};
 use crate::testbed;
@@ -19,7 +21,7 @@ pub(super) fn run(arguments: &RunArgs) -> Result<Exit, Failure> {
         )));
     };
     let plan = scenario::load(path, &overrides(&arguments.overrides)).map_err(Failure::usage)?;
-    execute(&plan, &arguments.reports, arguments.quiet)
+    execute(&plan, &arguments.reports, arguments.quiet, &arguments.sinks)
 }
 
 pub(super) fn quick(arguments: &QuickArgs) -> Result<Exit, Failure> {
@@ -36,7 +38,7 @@ pub(super) fn quick(arguments: &QuickArgs) -> Result<Exit, Failure> {
         set,
     };
     let plan = scenario::quick(&options).map_err(Failure::usage)?;
-    execute(&plan, &arguments.reports, arguments.quiet)
+    execute(&plan, &arguments.reports, arguments.quiet, &arguments.sinks)
 }
 
 pub(super) fn overrides(arguments: &OverrideArgs) -> Overrides {
@@ -52,20 +54,55 @@ pub(super) fn overrides(arguments: &OverrideArgs) -> Overrides {
 pub(super) fn resume(arguments: &ResumeArgs) -> Result<Exit, Failure> {
     let archive = Archive::read(&arguments.folder).map_err(Failure::usage)?;
     let interrupt = Interrupt::listen().map_err(Failure::host)?;
-    let options =
-        Options { executable: super::own_executable(), reports: arguments.reports.clone(), quiet: arguments.quiet };
+    let options = Options {
+        executable: super::own_executable(),
+        reports: arguments.reports.clone(),
+        quiet: arguments.quiet,
+        exports: export_options(&arguments.sinks)?,
+    };
     let finished = suite::resume(&archive, &options, &interrupt)
         .map_err(|error| Failure { exit: error.exit(), error: anyhow::Error::new(error) })?;
     report::say(&report::summary(&archive.begun.plan, &finished.trials, &finished.answer, &finished.folder));
     Ok(finished.answer.exit)
 }
 
-fn execute(plan: &Plan, reports: &Path, quiet: bool) -> Result<Exit, Failure> {
+fn execute(plan: &Plan, reports: &Path, quiet: bool, sinks: &SinkArgs) -> Result<Exit, Failure> {
+    let exports = export_options(sinks)?;
+    // Whoever reads lines from stdout cannot use sentences there.
+    let stdout = Some(Path::new("-"));
+    let stdout_is_taken = [exports.json_lines.as_deref(), exports.influx.as_deref()].contains(&stdout);
     testbed::check(plan).map_err(Failure::usage)?;
     let interrupt = Interrupt::listen().map_err(Failure::host)?;
-    let options = Options { executable: super::own_executable(), reports: reports.to_owned(), quiet };
+    let options = Options { executable: super::own_executable(), reports: reports.to_owned(), quiet, exports };
     let finished = suite::run(plan, &options, &interrupt)
         .map_err(|error| Failure { exit: error.exit(), error: anyhow::Error::new(error) })?;
-    report::say(&report::summary(plan, &finished.trials, &finished.answer, &finished.folder));
+    let summary = report::summary(plan, &finished.trials, &finished.answer, &finished.folder);
+    if stdout_is_taken {
+        report::complain(&summary);
+    } else {
+        report::say(&summary);
+    }
     Ok(finished.answer.exit)
+}
+
+fn export_options(sinks: &SinkArgs) -> Result<ExportOptions, Failure> {
+    if sinks.json_lines.is_some() && sinks.json_lines == sinks.influx {
+        let error = anyhow::anyhow!("--json-lines and --influx name the same file; expected two");
+        return Err(Failure::usage(error));
+    }
+    if let Some(address) = sinks.prometheus.filter(|address| !is_private(address.ip())) {
+        let error = anyhow::anyhow!(
+            "--prometheus {address}: expected a loopback or private address: whoever reaches it may read"
+        );
+        return Err(Failure::usage(error));
+    }
+    let SinkArgs { prometheus, json_lines, influx } = sinks.clone();
+    Ok(ExportOptions { prometheus, json_lines, influx })
+}
+
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_loopback() || address.is_private(),
+        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local(),
+    }
 }

@@ -1,6 +1,7 @@
 //! Why a report cannot be written.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Why a report cannot be written. What was written before stays where it is.
@@ -43,6 +44,15 @@ pub enum ReportError {
         path: PathBuf,
         /// How many further names were tried.
         attempts: u32,
+    },
+    /// Metrics cannot be served there.
+    #[error("cannot serve metrics at {address}; choose an address of this host and a free port, such as 127.0.0.1:0")]
+    Endpoint {
+        /// The address.
+        address: SocketAddr,
+        /// The kernel's reason.
+        #[source]
+        source: io::Error,
     },
     /// A value has no form in the file's format.
     #[error("cannot put {what} into {}", path.display())]

@@ -220,6 +220,31 @@ fn again(plan: &Plan) -> Option<String> {
     Some(command)
 }
 
+/// Makes a folder, which may be there already.
+///
+/// # Errors
+/// [`ReportError`] naming it.
+pub fn make_folder(path: &Path) -> Result<PathBuf, ReportError> {
+    fs::create_dir_all(path).map_err(|source| ReportError::folder(path, source))?;
+    Ok(path.to_owned())
+}
+
+/// Writes a text file as a whole.
+///
+/// # Errors
+/// [`ReportError`] naming it.
+pub fn write_file(path: &Path, text: &str) -> Result<(), ReportError> {
+    replace(path, text.as_bytes())
+}
+
+/// Makes a new folder below another one, named by the time.
+///
+/// # Errors
+/// [`ReportError`] naming it.
+pub fn make_stamped(parent: &Path) -> Result<PathBuf, ReportError> {
+    make_unique(parent, &host::clock::folder_stamp())
+}
+
 /// The trial a figure comes from.
 pub(super) fn trial_of<'a>(
     trials: &'a [TrialRecord],

@@ -7,6 +7,7 @@ mod axis;
 mod canvas;
 mod charts;
 mod interactive;
+pub(super) mod overlay;
 mod shares;
 mod timeline;
 

@@ -38,7 +38,8 @@ pub(super) fn document(
     }))
 }
 
-fn trial(record: &TrialRecord, note: Option<&TrialNote>) -> Value {
+/// One trial, with what became of it.
+pub(super) fn trial(record: &TrialRecord, note: Option<&TrialNote>) -> Value {
     let ends = usage::sustain(record);
     let busy = |of: &dyn Fn(&Sample, &Sample) -> Option<f64>| ends.and_then(|(before, after)| of(before, after));
     json!({

@@ -28,6 +28,12 @@ pub fn complain(text: &str) {
     let _ = print(&mut io::stderr().lock(), text);
 }
 
+/// Writes text as it is to stdout; a reader that has gone changes nothing.
+pub fn write_raw(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
 fn print(out: &mut impl Write, text: &str) -> io::Result<()> {
     out.write_all(text.as_bytes())?;
     if !text.ends_with('\n') {

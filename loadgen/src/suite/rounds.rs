@@ -28,6 +28,7 @@ use crate::engine::sources::Sources;
 use crate::interrupt::Interrupt;
 use crate::measure::TrialRecord;
 use crate::measure::record::{EndedEarly, Purpose, TrialLoad};
+use crate::report::export::Exports;
 use crate::report::{Live, RunFolder};
 use crate::scenario::plan::{CloseMode, Unit};
 use crate::scenario::{self, Plan};
@@ -132,6 +133,7 @@ impl Rounds {
             testbed,
             folder,
             live: live.within(format!("{context} {}", place.name)),
+            exports: Exports::default(),
         };
         let mut run = Run::new(&place.plan, parts, interrupt);
         run.before = place.trials;

@@ -3,6 +3,7 @@
 use crate::interrupt::Interrupt;
 use crate::measure::record::{EndedEarly, Purpose};
 use crate::measure::{Phase, Role, Sample, Second};
+use crate::report::export::{Exports, Kind};
 use crate::report::{Live, ReportError, RunFolder};
 use crate::scenario::Plan;
 use crate::testbed::Testbed;
@@ -22,6 +23,7 @@ pub(super) struct Watch<'a> {
     pub(super) testbed: &'a mut Testbed,
     pub(super) folder: &'a mut RunFolder,
     pub(super) live: &'a Live,
+    pub(super) exports: &'a mut Exports,
     pub(super) interrupt: &'a Interrupt,
     pub(super) last_sample: Option<Sample>,
     /// The reflectors that have died, each once, and how.
@@ -56,6 +58,8 @@ impl Observer for Watch<'_> {
         let now = self.testbed.sample();
         let samples = self.last_sample.as_ref().map(|before| (before, &now));
         self.live.second(phase, second, self.intended, samples);
+        let (trial, purpose, load) = (self.number, self.purpose, self.intended);
+        self.exports.tell(Kind::Second { trial, purpose, phase, load, second, samples });
         let written = self.folder.second(self.number, self.purpose, phase, second, samples);
         if let Err(error) = written {
             self.error.get_or_insert(error);

@@ -4,7 +4,7 @@ use super::axis::{Axis, quantile_position};
 use super::canvas::{BLUE, Chart, Dot, Form, GREEN, GREY, Mark, ORANGE, PURPLE, Series, VERMILION};
 use super::{Material, Omitted};
 use crate::measure::record::{Purpose, TrialLoad};
-use crate::measure::{Latency, TrialRecord};
+use crate::measure::{Latencies, Latency, TrialRecord};
 use crate::report::terminal::{figure_unit, shown_trial};
 use crate::report::text::amount;
 use crate::scenario::plan::Unit;
@@ -121,13 +121,18 @@ pub(super) fn response_of(record: &TrialRecord) -> Latency {
 
 /// The percentile curve in positions of its axes.
 fn curve(record: &TrialRecord, latency: Latency) -> Vec<(f64, f64)> {
+    curve_of(&record.latencies, latency)
+}
+
+/// The same of latencies that were put together.
+pub(super) fn curve_of(latencies: &Latencies, latency: Latency) -> Vec<(f64, f64)> {
     let mut line = Vec::new();
-    if record.latencies.of(latency).is_empty() {
+    if latencies.of(latency).is_empty() {
         return line;
     }
     for step in 0.. {
         let quantile = 1.0 - 10_f64.powf(-f64::from(step) / STEPS_PER_NINE);
-        let Some(value) = record.latencies.percentile(latency, quantile * 100.0) else { break };
+        let Some(value) = latencies.percentile(latency, quantile * 100.0) else { break };
         // Beyond six nines there is no axis; a billion samples would be needed anyway.
         if quantile > 0.999_999 {
             break;
@@ -137,7 +142,7 @@ fn curve(record: &TrialRecord, latency: Latency) -> Vec<(f64, f64)> {
     line
 }
 
-fn positions(form: &Form) -> Vec<(f64, f64)> {
+pub(super) fn positions(form: &Form) -> Vec<(f64, f64)> {
     match form {
         Form::Lines(lines, _) => lines.iter().flatten().copied().collect(),
         Form::Points(points) => points.iter().map(|dot| (dot.x, dot.y)).collect(),
@@ -145,7 +150,7 @@ fn positions(form: &Form) -> Vec<(f64, f64)> {
     }
 }
 
-fn range(values: impl Iterator<Item = f64> + Clone) -> Option<(f64, f64)> {
+pub(super) fn range(values: impl Iterator<Item = f64> + Clone) -> Option<(f64, f64)> {
     Some((values.clone().reduce(f64::min)?, values.reduce(f64::max)?))
 }
 
