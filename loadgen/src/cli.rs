@@ -90,6 +90,9 @@ pub struct RunArgs {
     /// No live line
     #[arg(long, short)]
     pub quiet: bool,
+    /// Leave out DUTs whose program is missing, in a scenario that compares several
+    #[arg(long)]
+    pub skip_missing: bool,
     /// What else is written.
     #[command(flatten)]
     pub sinks: SinkArgs,

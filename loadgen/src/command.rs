@@ -6,6 +6,7 @@ mod doctor;
 mod export;
 mod run;
 mod trend;
+mod versus;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::archive::Archive;
 use crate::measure::record::EndedEarly;
+use crate::scenario::Plan;
 use crate::verdict::answer::{Answer, Bound, Exit};
 use conditions::Difference;
 use measured::{Measured, Quantity};
@@ -152,14 +153,7 @@ pub fn compare(entrants: &[Entrant<'_>], pairing: Pairing, allow: &[String]) -> 
     refuse_twins(entrants)?;
     let names = names(entrants);
     let judged = conditions::judge(entrants, &names, allow);
-    if let Some(first) = judged.refused.first() {
-        let first = first.key.clone();
-        return Err(CompareError::Unequal {
-            text: conditions::text(&judged.refused),
-            first,
-            differences: judged.refused,
-        });
-    }
+    refuse(judged.refused)?;
     let contenders: Vec<Contender> =
         entrants.iter().zip(names).map(|(entrant, name)| contender(entrant, name)).collect();
     let rows = measured::rows(entrants).into_iter().map(|(quantity, cells)| {
@@ -176,6 +170,19 @@ pub fn compare(entrants: &[Entrant<'_>], pairing: Pairing, allow: &[String]) -> 
         allowed: judged.allowed,
         notes: notes(entrants, pairing, judged.notes),
     })
+}
+
+/// Whether plans differ in their DUT only, before anything is measured.
+///
+/// # Errors
+/// [`CompareError::Unequal`].
+pub fn require_equal(plans: &[Plan]) -> Result<(), CompareError> {
+    refuse(conditions::of_plans(plans))
+}
+
+fn refuse(differences: Vec<Difference>) -> Result<(), CompareError> {
+    let Some(first) = differences.first().map(|difference| difference.key.clone()) else { return Ok(()) };
+    Err(CompareError::Unequal { text: conditions::text(&differences), first, differences })
 }
 
 fn refuse_twins(entrants: &[Entrant<'_>]) -> Result<(), CompareError> {

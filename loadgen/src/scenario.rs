@@ -28,6 +28,7 @@ mod testbed;
 #[cfg(test)]
 mod tests;
 mod text;
+mod versus;
 mod words;
 mod workload;
 
@@ -37,6 +38,7 @@ pub use overrides::Overrides;
 pub use plan::Plan;
 pub use quick::{QuickOptions, quick};
 pub use text::{fingerprint, plan_text, summary};
+pub use versus::Versus;
 
 use error::Origin;
 use file::{ScenarioFile, WorkloadFile};
@@ -54,15 +56,26 @@ const NAME_MAX: usize = 64;
 /// # Errors
 /// [`ScenarioError`] when a file cannot be read, or says what cannot be run.
 pub fn load(path: &Path, overrides: &Overrides) -> Result<Plan, ScenarioError> {
-    let text = read_file(path).map_err(|source| {
+    parse(&path.display().to_string(), &read_scenario(path)?, &read_file, overrides)
+}
+
+/// Reads a scenario that compares several DUTs; `None` for any other.
+///
+/// # Errors
+/// As [`load()`].
+pub fn load_versus(path: &Path, overrides: &Overrides) -> Result<Option<Versus>, ScenarioError> {
+    versus::read(&path.display().to_string(), &read_scenario(path)?, &read_file, overrides)
+}
+
+fn read_scenario(path: &Path) -> Result<String, ScenarioError> {
+    read_file(path).map_err(|source| {
         let hint = if source.kind() == io::ErrorKind::NotFound {
             "; expected a scenario such as scenarios/cps.toml"
         } else {
             ""
         };
         ScenarioError::Unreadable { path: path.to_owned(), hint: hint.to_owned(), source }
-    })?;
-    parse(&path.display().to_string(), &text, &read_file, overrides)
+    })
 }
 
 /// The same with the text handed in; `resolve` gives the files it names.

@@ -12,6 +12,7 @@ pub mod probe;
 mod question;
 mod resume;
 pub mod rounds;
+pub mod versus;
 mod watch;
 
 pub use past::Past;

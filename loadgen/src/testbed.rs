@@ -120,6 +120,17 @@ pub fn check(plan: &Plan) -> Result<(), TestbedError> {
     reflectors::check(&plan.testbed)
 }
 
+/// Whether the program of a DUT is on this host.
+///
+/// # Errors
+/// [`TestbedError::Missing`] naming it and its package.
+pub fn require_program(dut: &crate::scenario::plan::Dut) -> Result<(), TestbedError> {
+    match &dut.kind {
+        DutKind::Command { start, package, .. } => dut::found_program(start, package.as_deref()).map(drop),
+        DutKind::Reference { .. } | DutKind::External { .. } | DutKind::None => Ok(()),
+    }
+}
+
 /// The arguments of `loadgen role` that place a role.
 fn placed_arguments(cores: &[usize], group: Option<&Path>) -> Vec<String> {
     let mut line = Vec::new();

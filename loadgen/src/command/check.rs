@@ -65,6 +65,19 @@ fn check_one(file: &Path, overrides: &Overrides) -> anyhow::Result<String> {
         testbed::check_dut(&dut)?;
         return Ok(format!("{}: DUT {}, clients connect to {}\n", file.display(), dut.name, dut.service));
     }
+    if let Some(versus) = scenario::load_versus(file, overrides)? {
+        for plan in &versus.plans {
+            testbed::check(plan)?;
+        }
+        let names: Vec<_> = versus.plans.iter().map(|plan| plan.testbed.dut.name.as_str()).collect();
+        let summary = scenario::summary(&versus.plans[0]);
+        return Ok(format!(
+            "{}\n{summary}  versus     {} rounds of {}\n",
+            file.display(),
+            versus.rounds,
+            names.join(", ")
+        ));
+    }
     let plan = scenario::load(file, overrides)?;
     testbed::check(&plan)?;
     Ok(format!("{}\n{}", file.display(), scenario::summary(&plan)))

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::Failure;
+use super::versus::versus;
 use crate::archive::Archive;
 use crate::cli::{OverrideArgs, QuickArgs, ResumeArgs, RunArgs, SinkArgs};
 use crate::interrupt::Interrupt;
@@ -20,7 +21,11 @@ pub(super) fn run(arguments: &RunArgs) -> Result<Exit, Failure> {
             "no scenario is given; expected a file such as scenarios/cps.toml"
         )));
     };
-    let plan = scenario::load(path, &overrides(&arguments.overrides)).map_err(Failure::usage)?;
+    let overrides = overrides(&arguments.overrides);
+    if let Some(several) = scenario::load_versus(path, &overrides).map_err(Failure::usage)? {
+        return versus(several, path, arguments);
+    }
+    let plan = scenario::load(path, &overrides).map_err(Failure::usage)?;
     execute(&plan, &arguments.reports, arguments.quiet, &arguments.sinks)
 }
 

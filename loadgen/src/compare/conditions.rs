@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::Entrant;
 use crate::archive::Archive;
+use crate::scenario::Plan;
 use crate::scenario::plan::{Dut, DutKind};
 
 /// Most differences that a refusal lists.
@@ -39,29 +40,30 @@ pub(super) struct Judged {
     pub(super) notes: Vec<String>,
 }
 
+/// What differs between plans in more than the DUT.
+pub(super) fn of_plans(plans: &[Plan]) -> Vec<Difference> {
+    let column = |plan: &Plan| {
+        let mut found = BTreeMap::new();
+        plan_conditions(plan, &mut found);
+        (plan.testbed.dut.name.clone(), found)
+    };
+    differences(&plans.iter().map(column).collect::<Vec<_>>())
+}
+
+type Column = (String, BTreeMap<String, String>);
+
 pub(super) fn judge(entrants: &[Entrant<'_>], names: &[String], allow: &[String]) -> Judged {
-    let mut columns: Vec<(String, BTreeMap<String, String>)> = Vec::new();
+    let mut columns: Vec<Column> = Vec::new();
     for (entrant, name) in entrants.iter().zip(names) {
         for (at, run) in entrant.runs.iter().enumerate() {
             let name = if entrant.runs.len() > 1 { format!("{name}, round {}", at + 1) } else { name.clone() };
             columns.push((name, of(run)));
         }
     }
-    let keys: BTreeSet<&String> = columns.iter().flat_map(|(_, conditions)| conditions.keys()).collect();
     let mut judged = Judged::default();
     let mut used = BTreeSet::new();
-    for key in keys {
-        let value = |conditions: &BTreeMap<String, String>| conditions.get(key).cloned();
-        // What a DUT that is not there would share of the host is nobody's condition.
-        let shared: Vec<_> = columns.iter().filter(|(_, c)| !key.starts_with("dut.") || c.contains_key(key)).collect();
-        if shared.windows(2).all(|pair| value(&pair[0].1) == value(&pair[1].1)) {
-            continue;
-        }
-        let shown = |(name, c): &&(String, BTreeMap<String, String>)| {
-            (name.clone(), value(c).unwrap_or_else(|| "not stated".to_owned()))
-        };
-        let difference = Difference { key: key.clone(), values: shared.iter().map(shown).collect() };
-        match allow.iter().find(|allowed| covers(allowed, key)) {
+    for difference in differences(&columns) {
+        match allow.iter().find(|allowed| covers(allowed, &difference.key)) {
             Some(allowed) => {
                 used.insert(allowed);
                 judged.allowed.push(difference);
@@ -77,6 +79,22 @@ pub(super) fn judge(entrants: &[Entrant<'_>], names: &[String], allow: &[String]
     let unused = allow.iter().filter(|allowed| !used.contains(allowed));
     judged.notes = unused.map(|allowed| format!("--allow {allowed}: nothing of that name differs")).collect();
     judged
+}
+
+/// The conditions that are not the same in all columns.
+fn differences(columns: &[Column]) -> Vec<Difference> {
+    let keys: BTreeSet<&String> = columns.iter().flat_map(|(_, conditions)| conditions.keys()).collect();
+    let difference = |key: &String| {
+        // What a DUT that is not there would share of the host is nobody's condition.
+        let shared: Vec<&Column> =
+            columns.iter().filter(|(_, conditions)| !key.starts_with("dut.") || conditions.contains_key(key)).collect();
+        let equal = shared.windows(2).all(|pair| pair[0].1.get(key) == pair[1].1.get(key));
+        let shown = |(name, conditions): &&Column| {
+            (name.clone(), conditions.get(key).cloned().unwrap_or_else(|| "not stated".to_owned()))
+        };
+        (!equal).then(|| Difference { key: key.clone(), values: shared.iter().map(shown).collect() })
+    };
+    keys.into_iter().filter_map(difference).collect()
 }
 
 /// The differences, a line each.
@@ -100,11 +118,7 @@ fn covers(allowed: &str, key: &str) -> bool {
 fn of(run: &Archive) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let begun = &run.begun;
-    let mut plan = serde_json::to_value(&begun.plan).unwrap_or_default();
-    if let Some(testbed) = plan.get_mut("testbed").and_then(Value::as_object_mut) {
-        testbed.remove("dut");
-    }
-    flatten("", &plan, &mut found);
+    plan_conditions(&begun.plan, &mut found);
     found.insert("scenario".to_owned(), begun.scenario.clone());
     found.insert("version".to_owned(), begun.version.clone());
     found.insert("commit".to_owned(), begun.commit.clone().unwrap_or_else(|| "unknown".to_owned()));
@@ -118,8 +132,16 @@ fn of(run: &Archive) -> BTreeMap<String, String> {
     {
         flatten(&format!("host.{name}"), &facts[name], &mut found);
     }
-    dut(&begun.plan.testbed.dut, &mut found);
     found
+}
+
+fn plan_conditions(plan: &Plan, found: &mut BTreeMap<String, String>) {
+    let mut value = serde_json::to_value(plan).unwrap_or_default();
+    if let Some(testbed) = value.get_mut("testbed").and_then(Value::as_object_mut) {
+        testbed.remove("dut");
+    }
+    flatten("", &value, found);
+    dut(&plan.testbed.dut, found);
 }
 
 /// What of the host a DUT may use, and what it is asked over.

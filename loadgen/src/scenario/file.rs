@@ -31,6 +31,20 @@ pub(super) struct ScenarioFile {
     pub(super) search: SearchFile,
     /// What the answer is compared with.
     pub(super) expect: ExpectFile,
+    /// Several DUTs, compared in rounds; takes the place of testbed.dut.
+    pub(super) versus: Option<VersusFile>,
+}
+
+/// `[versus]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct VersusFile {
+    /// DUT files (beside the scenario), addresses or "none"; the others are compared with the first.
+    #[schemars(length(min = 2, max = 8))]
+    pub(super) duts: Vec<String>,
+    /// How often each is measured; 12 if left out, 6 are the fewest for an interval.
+    #[schemars(range(min = 1, max = 200))]
+    pub(super) rounds: Option<u32>,
 }
 
 /// `[scenario]`.

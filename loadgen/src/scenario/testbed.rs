@@ -54,10 +54,14 @@ impl TestbedInput<'_> {
 
     fn dut(&self, allowed: &[Cidr]) -> Result<(Dut, Option<String>), ScenarioError> {
         let refuse = |message: String| self.refuse_dut(message);
-        let name = match (&self.overrides.dut, &self.file.testbed.dut) {
-            (Some(given), _) => given,
-            (None, Some(written)) => written,
-            (None, None) => return Err(refuse(DUT_WANTED.to_owned())),
+        let first = self.file.versus.as_ref().and_then(|versus| versus.duts.first());
+        let name = match (&self.overrides.dut, &self.file.testbed.dut, first) {
+            (_, Some(_), Some(_)) => {
+                return Err(self.origin.error("testbed.dut", "[versus] names the DUTs; expected one of the two"));
+            }
+            (Some(given), ..) => given,
+            (None, Some(written), None) | (None, None, Some(written)) => written,
+            (None, None, None) => return Err(refuse(DUT_WANTED.to_owned())),
         };
         let (dut, path) = match DutName::parse(name).map_err(refuse)? {
             DutName::None => (dut::none(), None),

@@ -57,6 +57,7 @@ pub fn plan_text(plan: &Plan) -> String {
         load: load(&plan.load),
         search: search(&plan.search),
         expect: expect(&plan.expect),
+        versus: None,
     };
     match toml::to_string(&file) {
         Ok(body) => text + &body,

@@ -283,7 +283,7 @@ fn wait_connect(
 }
 
 /// The command line with its program's full path where that is outside of PATH.
-fn found_program(start: &[String], package: Option<&str>) -> Result<Vec<String>, TestbedError> {
+pub(super) fn found_program(start: &[String], package: Option<&str>) -> Result<Vec<String>, TestbedError> {
     let name = start.first().cloned().unwrap_or_default();
     let missing = || TestbedError::Missing { program: name.clone(), package: package.map(str::to_owned) };
     let path = find_program(&name).ok_or_else(missing)?;
