@@ -275,4 +275,51 @@ mod tests {
         let cli = Cli::parse_from(["loadgen", "quick", "http://127.0.0.1/", "-c", "8", "-d", "2s", "-R", "5k"]);
         assert!(matches!(cli.command, Some(Command::Quick(QuickArgs { connections: 8, .. }))));
     }
+
+    const COMING_FROM: &str = include_str!("../../docs/coming-from.md");
+
+    /// The fenced blocks of a page in one language.
+    fn blocks(language: &str) -> Vec<&'static str> {
+        let fence = format!("```{language}\n");
+        COMING_FROM.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+    }
+
+    #[test]
+    fn every_command_of_the_page_for_newcomers_is_one() {
+        let mut commands = 0;
+        for line in blocks("sh").iter().flat_map(|block| block.lines()) {
+            assert!(line.starts_with("loadgen "), "{line}");
+            let parsed = Cli::try_parse_from(line.split_whitespace());
+            let cli = parsed.unwrap_or_else(|error| panic!("{line}: {error}"));
+            assert!(cli.command.is_some() || cli.run.scenario.is_some(), "{line}");
+            let scenario = cli.run.scenario.filter(|path| path.starts_with("scenarios"));
+            if let Some(path) = scenario {
+                let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+                let mut overrides = crate::scenario::Overrides { set: cli.run.overrides.set, ..Default::default() };
+                overrides.dut = cli
+                    .run
+                    .overrides
+                    .dut
+                    .map(|dut| if dut.ends_with(".toml") { root.join(dut).display().to_string() } else { dut });
+                overrides.path = cli.run.overrides.path;
+                if let Err(error) = crate::scenario::load(&root.join(path), &overrides) {
+                    panic!("{line}: {error}");
+                }
+            }
+            commands += 1;
+        }
+        assert!(commands >= 12, "{commands} commands");
+    }
+
+    #[test]
+    fn every_scenario_of_the_page_for_newcomers_is_sound() {
+        let scenarios = blocks("toml");
+        assert_eq!(scenarios.len(), 2);
+        for text in scenarios {
+            let none = |_: &std::path::Path| Err(std::io::Error::other("names no file"));
+            let plan = crate::scenario::parse("page.toml", text, &none, &Default::default());
+            let plan = plan.unwrap_or_else(|error| panic!("{error}"));
+            assert!(!plan.expect.is_empty());
+        }
+    }
 }

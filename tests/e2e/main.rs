@@ -25,6 +25,7 @@
 mod bad_dut;
 mod bad_host;
 mod bad_input;
+mod compare;
 mod differential;
 mod duts;
 mod engines;

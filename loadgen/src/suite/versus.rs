@@ -1,7 +1,8 @@
 //! Several DUTs under one scenario, compared in interleaved rounds.
 //!
 //! A round measures every DUT once, in an order from the seed, so that whatever changes on the machine
-//! reaches all of them alike. A round in which one trial does not count is left out as a whole and named;
+//! reaches all of them alike. A round in which one trial does not count is left out as a whole and named (if none
+//! counts, they are shown and nothing is ranked);
 //! which trials count is decided by [`rounds::invalid`], never by a figure. A DUT that dies ends it.
 
 use std::path::PathBuf;
@@ -72,17 +73,21 @@ pub fn run(versus: &Versus, options: &Options, interrupt: &Interrupt) -> Result<
     let mut rounds = Rounds::begin(versus.plans.iter().map(contender).collect(), &folder, options, interrupt)?;
     let (turns, end) = measure(versus, &mut rounds, interrupt)?;
     rounds.live().clear();
-    let (kept, notes) = sort_out(versus, turns, end.as_deref());
+    let (kept, notes, counts) = sort_out(versus, turns, end.as_deref());
     if kept.is_empty() {
         let exit = if interrupt.is_set() { Exit::Interrupted } else { Exit::Undecided };
-        report::complain(&format!("warning: no round counts: {}", notes.join("; ")));
+        report::complain(&format!("warning: no round was complete: {}", notes.join("; ")));
         return Ok(Versed { folder, comparison: None, runs: Vec::new(), exit });
     }
     let mut runs = Vec::new();
     for (at, plan) in versus.plans.iter().enumerate() {
         let archive = Archive::read(&folder.join(folder_name(&plan.testbed.dut.name)))?;
         let warnings = rounds.warnings(at).to_vec();
-        runs.push(kept.iter().map(|(round, turns)| one(&archive, *round, &turns[at], &warnings)).collect::<Vec<_>>());
+        let mut own: Vec<_> = kept.iter().map(|(round, turns)| one(&archive, *round, &turns[at], &warnings)).collect();
+        if !counts {
+            own.iter_mut().for_each(leave_undecided);
+        }
+        runs.push(own);
     }
     let entrants: Vec<_> = runs.iter().map(|runs| Entrant { runs: runs.iter().collect() }).collect();
     let mut comparison = compare::compare(&entrants, Pairing::Rounds, &[])?;
@@ -90,6 +95,7 @@ pub fn run(versus: &Versus, options: &Options, interrupt: &Interrupt) -> Result<
     let exit = match end {
         Some(_) if interrupt.is_set() => Exit::Interrupted,
         Some(_) => Exit::Undecided,
+        None if !counts => Exit::Undecided,
         None => Exit::Met,
     };
     Ok(Versed { folder, comparison: Some(comparison), runs, exit })
@@ -128,9 +134,10 @@ fn measure(
     Ok((done, None))
 }
 
-/// The rounds that count, by number, and a sentence about each that does not.
-fn sort_out(versus: &Versus, rounds: Vec<Round>, end: Option<&str>) -> (Vec<(usize, Vec<Turn>)>, Vec<String>) {
-    let (mut kept, mut notes) = (Vec::new(), Vec::new());
+/// The rounds that count, by number, a sentence about each that does not, and `true`. If none counts,
+/// those in which everything was at least measured, and `false`: they are shown and decide nothing.
+fn sort_out(versus: &Versus, rounds: Vec<Round>, end: Option<&str>) -> (Vec<(usize, Vec<Turn>)>, Vec<String>, bool) {
+    let (mut kept, mut faulty, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     notes.extend(end.map(str::to_owned));
     for (number, round) in (1..).zip(rounds) {
         let faults = round.iter().zip(&versus.plans).filter_map(|(turn, plan)| {
@@ -141,13 +148,26 @@ fn sort_out(versus: &Versus, rounds: Vec<Round>, end: Option<&str>) -> (Vec<(usi
             Some(format!("{}: {fault}", plan.testbed.dut.name))
         });
         let faults: Vec<_> = faults.collect();
+        let is_whole = round.iter().all(Option::is_some);
+        let turns: Vec<Turn> = round.into_iter().flatten().collect();
         if faults.is_empty() {
-            kept.push((number, round.into_iter().flatten().collect()));
-        } else {
-            notes.push(format!("round {number} is left out: {}", faults.join("; ")));
+            kept.push((number, turns));
+            continue;
+        }
+        notes.push(format!("round {number} does not count: {}", faults.join("; ")));
+        if is_whole {
+            faulty.push((number, turns));
         }
     }
-    (kept, notes)
+    if kept.is_empty() { (faulty, notes, false) } else { (kept, notes, true) }
+}
+
+fn leave_undecided(run: &mut Archive) {
+    if let Some(answer) = &mut run.answer {
+        // Not even "at least" follows from a tester that broke its own rules.
+        answer.exit = Exit::Host;
+        answer.reason = "no round counts".to_owned();
+    }
 }
 
 /// One trial as a run of its own.
@@ -188,15 +208,18 @@ mod tests {
             vec![turn(None), turn(None)],
             vec![turn(None), None],
         ];
-        let (kept, notes) = sort_out(&versus, rounds, Some("interrupted in round 4"));
-        assert_eq!(kept.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 3]);
+        let (kept, notes, counts) = sort_out(&versus, rounds, Some("interrupted in round 4"));
+        assert_eq!((kept.iter().map(|(number, _)| *number).collect::<Vec<_>>(), counts), (vec![1, 3], true));
         assert_eq!(
             notes,
             [
                 "interrupted in round 4",
-                "round 2 is left out: reference-http: G4: too busy",
-                "round 4 is left out: reference-http: not measured"
+                "round 2 does not count: reference-http: G4: too busy",
+                "round 4 does not count: reference-http: not measured"
             ]
         );
+        let faulty = vec![vec![turn(None), turn(Some("G4: too busy"))], vec![turn(None), None]];
+        let (shown, _, counts) = sort_out(&versus, faulty, None);
+        assert_eq!((shown.len(), counts), (1, false));
     }
 }

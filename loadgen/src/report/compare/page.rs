@@ -75,6 +75,7 @@ fn cards(comparison: &Comparison) -> Vec<Value> {
         if let Some(ratio) = &row.ratios[at] {
             lines.push(format!("ratio to {}: {}", comparison.contenders[0].name, ratio_text(Some(ratio))));
         }
+        lines.extend(costs(comparison, at));
         let limit = if contender.limited_by.is_empty() { NOTHING } else { &contender.limited_by };
         json!({
             "title": contender.name,
@@ -84,6 +85,18 @@ fn cards(comparison: &Comparison) -> Vec<Value> {
         })
     };
     (0..comparison.contenders.len()).map(card).collect()
+}
+
+/// What stands beside the figure: CPU time, and p99 at the first common load.
+fn costs(comparison: &Comparison, at: usize) -> Vec<String> {
+    let wanted = ["dut_cpu_us_per_operation", "response_time_us_p99@"];
+    let rows =
+        wanted.iter().filter_map(|wanted| comparison.rows.iter().find(|row| row.quantity.key.starts_with(wanted)));
+    let text = |row: &Row| {
+        let ratio = row.ratios[at].as_ref().map(|ratio| format!(", ratio {}", ratio_text(Some(ratio))));
+        format!("{}: {}{}", row.quantity.label, cell_text(row, at), ratio.unwrap_or_default())
+    };
+    rows.map(text).collect()
 }
 
 fn table(comparison: &Comparison) -> Grid {

@@ -67,7 +67,7 @@ fn trial_fields(line: &mut Line, record: &TrialRecord, passed: Option<bool>) {
 }
 
 fn latencies(line: &mut Line, latencies: &Latencies) {
-    for latency in [Latency::Response, Latency::Service] {
+    for latency in [Latency::Response, Latency::Service, Latency::Lag] {
         if latencies.of(latency).is_empty() {
             continue;
         }

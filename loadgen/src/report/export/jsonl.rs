@@ -3,7 +3,7 @@
 //! - `run`: `schema`, `run`, `scenario`, `question`, `dut`, `unit`.
 //! - `trial_begins`: `trial`, `purpose`, `load`.
 //! - `second`: `trial`, `purpose`, `phase`, `second` (from 0), `load`; operations `due`, `started`, `ended`
-//!   by outcome; `transactions`, `opened`, `open`, `body_bytes`; `response_time_us` and `service_time_us`
+//!   by outcome; `transactions`, `opened`, `open`, `body_bytes`; `response_time_us` and `schedule_lag_us`
 //!   with `p50`, `p90`, `p99` (null without enough samples); `busy_ratio` by role.
 //! - `trial`: as a trial stands in `result.json`.
 //! - `answer`: `exit_code`, `interrupted`, and `answer` as in `result.json`.
@@ -70,7 +70,7 @@ fn second_fields(second: &Second, samples: Option<(&Sample, &Sample)>) -> Value 
         "open": second.open,
         "body_bytes": second.body_bytes,
         "response_time_us": percentiles(&second.latencies, Latency::Response),
-        "service_time_us": percentiles(&second.latencies, Latency::Service),
+        "schedule_lag_us": percentiles(&second.latencies, Latency::Lag),
         "busy_ratio": { "generator": busy(Role::Generator), "dut": busy(Role::Dut), "reflectors": reflectors },
     })
 }

@@ -41,7 +41,7 @@ pub struct State {
     second: Option<Last>,
     operations: Outcomes,
     response: Buckets,
-    service: Buckets,
+    lag: Buckets,
     answer: Option<Answer>,
 }
 
@@ -90,7 +90,7 @@ impl State {
             second: None,
             operations: Outcomes::default(),
             response: Buckets::default(),
-            service: Buckets::default(),
+            lag: Buckets::default(),
             answer: None,
         }
     }
@@ -102,12 +102,12 @@ impl State {
             Kind::Trial { number, purpose, load } => {
                 self.trial = Some((number, purpose, load));
                 self.second = None;
-                (self.response, self.service) = (Buckets::default(), Buckets::default());
+                (self.response, self.lag) = (Buckets::default(), Buckets::default());
             }
             Kind::Second { phase, second, samples, .. } => {
                 self.operations.merge(&second.ended);
                 self.response.add(second, Latency::Response);
-                self.service.add(second, Latency::Service);
+                self.lag.add(second, Latency::Lag);
                 self.second = Some(Last {
                     phase,
                     due: second.due,
@@ -148,7 +148,11 @@ impl State {
             last.text(&mut page);
         }
         page.histogram("nadare_response_time_seconds", "Due to last byte, of the trial under way.", &self.response);
-        page.histogram("nadare_service_time_seconds", "Started to last byte, of the trial under way.", &self.service);
+        page.histogram(
+            "nadare_schedule_lag_seconds",
+            "Due to started with a free slot, the generator's own lateness, of the trial under way.",
+            &self.lag,
+        );
         if let Some(answer) = &self.answer {
             answer_text(&mut page, answer);
         }

@@ -97,9 +97,14 @@ fn buckets_hold_what_the_histograms_hold() {
     let samples = scrape(&state.text());
     let mut all = crate::measure::Latencies::default();
     archive.trials[0].record.seconds.iter().for_each(|second| all.merge(&second.latencies));
-    let below = all.of(Latency::Service).count_between(0, 1_000_000) as f64;
-    let found = samples["nadare_service_time_seconds_bucket{le=\"0.001\"}"];
-    assert!((found - below).abs() <= below * 0.01 + 1.0 && found > 0.0, "{found} for {below}");
+    let below = all.of(Latency::Response).count_between(0, 1_000_000) as f64;
+    let found = samples["nadare_response_time_seconds_bucket{le=\"0.001\"}"];
+    assert!(
+        (found - below).abs() <= below * 0.01 + 1.0
+            && found > 0.0
+            && samples["nadare_schedule_lag_seconds_count"] > 0.0,
+        "{found} for {below}"
+    );
 }
 
 #[test]
