@@ -123,9 +123,7 @@ fn of(run: &Archive) -> BTreeMap<String, String> {
     found.insert("version".to_owned(), begun.version.clone());
     found.insert("commit".to_owned(), begun.commit.clone().unwrap_or_else(|| "unknown".to_owned()));
     let facts = &run.environment;
-    for name in ["build_profile"] {
-        flatten(name, &facts[name], &mut found);
-    }
+    flatten("build_profile", &facts["build_profile"], &mut found);
     flatten("engine", &facts["engine"]["used"], &mut found);
     for name in
         ["cpu_model", "cores", "cores_allowed", "kernel", "architecture", "governor", "virtualisation", "sysctls"]

@@ -263,7 +263,7 @@ fn common_loads(entrants: &[Entrant<'_>]) -> Vec<Load> {
     let mut loads: Vec<Load> = Vec::new();
     for load in entrants[0].runs[0].records().filter_map(load_of) {
         let has = |run: &&Archive| run.records().filter_map(load_of).any(|other| other == load);
-        if !loads.contains(&load) && entrants.iter().flat_map(|entrant| &entrant.runs).all(|run| has(run)) {
+        if !loads.contains(&load) && entrants.iter().flat_map(|entrant| &entrant.runs).all(has) {
             loads.push(load);
         }
     }

@@ -214,7 +214,7 @@ fn rounds_become_one_contender_each() {
     let round = |run: &Archive, number: usize| {
         let mut run = run.clone();
         run.path = format!("{}-{number}", run.path.display()).into();
-        run.answer.as_mut().unwrap().figures[0].dut_cpu_us_per_operation.as_mut().map(|cpu| *cpu += number as f64);
+        *run.answer.as_mut().unwrap().figures[0].dut_cpu_us_per_operation.as_mut().unwrap() += number as f64;
         run
     };
     let firsts: Vec<_> = (0..6).map(|number| round(&first, number)).collect();

@@ -25,7 +25,7 @@ use crate::scenario::Plan;
 use crate::scenario::plan::Unit;
 use crate::verdict::answer::Answer;
 pub use prometheus::State;
-use server::Server;
+use server::{Server, Shown};
 use sink::FileSink;
 
 /// Which run it is.
@@ -181,7 +181,7 @@ enum Format {
 pub struct Exports {
     head: Option<Head>,
     files: Vec<(Format, FileSink)>,
-    server: Option<(Server, State, Arc<Mutex<Arc<State>>>)>,
+    server: Option<(Server, State, Shown)>,
     problems: Vec<String>,
 }
 

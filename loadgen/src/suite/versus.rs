@@ -102,6 +102,8 @@ pub fn run(versus: &Versus, options: &Options, interrupt: &Interrupt) -> Result<
 }
 
 type Round = Vec<Option<Turn>>;
+/// A round with all its turns, and its number from 1.
+type Whole = (usize, Vec<Turn>);
 
 /// All rounds, or those until the end that is returned.
 fn measure(
@@ -136,7 +138,7 @@ fn measure(
 
 /// The rounds that count, by number, a sentence about each that does not, and `true`. If none counts,
 /// those in which everything was at least measured, and `false`: they are shown and decide nothing.
-fn sort_out(versus: &Versus, rounds: Vec<Round>, end: Option<&str>) -> (Vec<(usize, Vec<Turn>)>, Vec<String>, bool) {
+fn sort_out(versus: &Versus, rounds: Vec<Round>, end: Option<&str>) -> (Vec<Whole>, Vec<String>, bool) {
     let (mut kept, mut faulty, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     notes.extend(end.map(str::to_owned));
     for (number, round) in (1..).zip(rounds) {
