@@ -51,7 +51,7 @@ const CEILING_OPERATIONS: u32 = 64;
 /// How long to wait between trials until the reflectors see no open connection, outside `rfc`.
 const IDLE_WAIT: Duration = Duration::from_millis(500);
 /// Longest ramp of a probe.
-const PROBE_RAMP: Duration = Duration::from_millis(500);
+const PROBE_RAMP: Duration = Duration::from_millis(100);
 
 /// What a run needs beside its plan.
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
 //! A search done several times; the lowest answer counts, because that is what one can plan with.
 //!
 //! A repeat that found nothing counts as one that found 0: leaving it out would flatter a device that
-//! sometimes fails from the first load on. A repeat that the budget ended before it could find
-//! anything says nothing and is only counted as missing.
+//! sometimes fails from the first load on. A repeat that the budget cut short would drag the lowest
+//! answer down for no fault of the device; it is only counted as missing, unless it was the first.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -33,8 +33,9 @@ impl Repeated {
     fn finish_current(&mut self, elapsed: Duration) {
         let found = self.current.found();
         let is_spent = elapsed >= self.budget;
-        let says_something = found.lower.is_some() || !is_spent || self.done.is_empty();
-        if says_something {
+        // Cut short it has found a load that is carried, but not how high it could have gone.
+        let is_cut = is_spent && (found.lower.is_none() || found.at_least);
+        if !is_cut || self.done.is_empty() {
             self.done.push((found, self.current.details()));
         }
         // What cannot be found the first time can not be planned with, whatever comes after.

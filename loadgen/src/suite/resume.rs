@@ -145,7 +145,7 @@ mod tests {
         changed.begun.version = "0.0.1".to_owned();
         let version = refused(&changed, &host);
         assert!(version.contains("its version is 0.0.1") && version.contains(env!("CARGO_PKG_VERSION")), "{version}");
-        let mut changed = archive.clone();
+        let mut changed = archive;
         changed.begun.plan.seed += 1;
         let plan = refused(&changed, &host);
         assert!(plan.contains("its plan is ") && plan.contains("begun.json has been changed"), "{plan}");

@@ -75,7 +75,7 @@ fn collapsed(context: &Context) -> Option<String> {
 }
 
 fn too_few_repeats(context: &Context) -> Option<String> {
-    let repeats = context.details.repeats.filter(|repeats| repeats.n < repeats.asked)?;
+    let repeats = context.details.repeats.filter(|repeats| repeats.n < repeats.asked && !context.interrupted)?;
     let (n, asked) = (repeats.n, repeats.asked);
     // A first search that found nothing is not repeated.
     (repeats.max > 0.0)
