@@ -62,7 +62,7 @@ impl Run<'_> {
     /// A trial that tells nothing to the search.
     fn beside(&mut self, purpose: Purpose, load: TrialLoad, sustain: std::time::Duration) -> Result<(), RunError> {
         let services = self.testbed.service();
-        let record = self.trial(purpose, load, sustain, services)?;
+        let record = self.measured(purpose, load, sustain, services)?;
         self.keep(record, None, &[])
     }
 }

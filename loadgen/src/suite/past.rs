@@ -89,7 +89,7 @@ impl Past {
 
 fn is_finished(plan: &Plan, record: &TrialRecord) -> bool {
     let cut = matches!(record.ended_early, Some(EndedEarly::Interrupted | EndedEarly::DutDied(_)));
-    let says_something = record.purpose == Purpose::Ceiling
+    let says_something = record.purpose.is_beside()
         || record.purpose == Purpose::Probe
         || verdict::passes(plan, record).decided
         || verdict::is_testers_doing(record);

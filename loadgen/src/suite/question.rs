@@ -145,7 +145,7 @@ impl Run<'_> {
     }
 
     /// The trial of the earlier run, if it was finished there; else a new one.
-    fn measured(
+    pub(super) fn measured(
         &mut self,
         purpose: Purpose,
         load: TrialLoad,
