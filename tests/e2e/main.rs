@@ -36,6 +36,7 @@ mod limits;
 mod peers;
 mod proxies;
 mod recorder;
+mod resume;
 mod streams;
 mod survive;
 mod truth;

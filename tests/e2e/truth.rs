@@ -152,6 +152,45 @@ fn finds_a_rate_cap(over: &str) {
     assert_eq!((run.summary("bound").as_str(), run.summary("limited_by").as_str()), ("exact", "dut"), "{}", run.stdout);
 }
 
+/// The cap lies between what was found and what failed above it, no further apart than the width.
+fn brackets_a_rate_cap(method: &str, over: &str) {
+    let _alone = exclusive();
+    let folder = Folder::new();
+    reflector_as_dut(&folder, &["--rate-cap", "1200/s", "--over", over, "--unit", "connections"]);
+    let scenario = search("cps", 0, CPS_LOAD, "start = 500\nfinal_sustain = \"3s\"\nmax = 4000\nbudget = \"100s\"")
+        .replace("method = \"climb\"\nfactor = 2\nwidth = \"2%\"", method);
+    let run = decided(&folder, &scenario, "cps_mean", 1_200.0 * 1.03);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let (found, failed) = (run.number("cps_mean"), run.number("failed_at"));
+    assert!(found >= 1_200.0 * 0.95 && failed >= 1_200.0 * 0.99, "{found} to {failed}: {}", run.stdout);
+    assert!(1.0 - found / failed <= 0.05 + 0.01, "{found} to {failed}: {}", run.stdout);
+    // After each failed trial the DUT had to show that it is up.
+    let trials = run.csv("trials.csv");
+    let after_fail = trials.windows(2).filter(|pair| pair[0]["passed"] == "false" && pair[0]["purpose"] != "probe");
+    let probed: Vec<&str> = after_fail.map(|pair| pair[1]["purpose"].as_str()).collect();
+    assert!(!probed.is_empty() && probed.iter().all(|purpose| *purpose == "probe"), "{trials:?}");
+}
+
+#[test]
+fn mlr_brackets_a_cap_within_its_width() {
+    brackets_a_rate_cap("method = \"mlr\"\nfactor = 2\nwidth = \"5%\"", "refuse");
+}
+
+#[test]
+fn mlr_brackets_a_queueing_cap_within_its_width() {
+    brackets_a_rate_cap("method = \"mlr\"\nfactor = 2\nwidth = \"5%\"", "queue");
+}
+
+#[test]
+fn plain_bisection_brackets_a_cap_within_its_width() {
+    brackets_a_rate_cap("method = \"bisect\"\nwidth = \"5%\"", "refuse");
+}
+
+#[test]
+fn a_climb_brackets_a_cap_within_its_width() {
+    brackets_a_rate_cap("method = \"climb\"\nfactor = 2\nwidth = \"5%\"", "refuse");
+}
+
 #[test]
 fn a_dut_that_refuses_above_its_rate_is_found() {
     finds_a_rate_cap("refuse");
@@ -164,6 +203,15 @@ fn a_dut_that_queues_above_its_rate_is_found() {
 
 #[test]
 fn a_cap_of_connections_is_found() {
+    finds_a_cap_of_connections("method = \"climb\"\nfactor = 2\nwidth = \"2%\"");
+}
+
+#[test]
+fn connections_are_doubled_and_then_bisected_to_a_cap() {
+    finds_a_cap_of_connections("method = \"cc\"");
+}
+
+fn finds_a_cap_of_connections(method: &str) {
     let _alone = exclusive();
     let folder = Folder::new();
     reflector_as_dut(&folder, &["--connection-cap", "500"]);
@@ -173,12 +221,32 @@ unit = "connections"
 open_rate = "1k/s"
 hold_interval = "1s"
 phases = { init = "100ms", ramp_up = "300ms", sustain = "2s", ramp_down = "300ms" }"#;
-    let scenario = search("cc", 0, load, "start = 200\nfinal_sustain = \"2s\"");
+    let scenario = search("cc", 0, load, "start = 200\nfinal_sustain = \"2s\"\nbudget = \"100s\"")
+        .replace("method = \"climb\"\nfactor = 2\nwidth = \"2%\"", method);
     let run = decided(&folder, &scenario, "cc_mean", 500.0);
     assert_eq!(run.code, Some(0), "{run:?}");
     let cc = run.number("cc_mean");
     assert!(cc >= 500.0 * 0.97, "found {cc} instead of 500: {}", run.stdout);
     assert_eq!(run.summary("limited_by"), "dut", "{}", run.stdout);
+}
+
+#[test]
+fn a_dut_that_stays_down_ends_the_search_with_the_evidence() {
+    let _alone = exclusive();
+    let folder = Folder::new();
+    // From its third second on the DUT answers nobody any more.
+    reflector_as_dut(&folder, &["--stall-at", "3s", "--stall-for", "10m"]);
+    let load = format!("{CPS_LOAD}\nresponse_timeout = \"300ms\"\ndrain = \"500ms\"");
+    let scenario = search("cps", 0, &load, "start = 50\nfinal_sustain = \"3s\"\nbudget = \"100s\"");
+    let path = folder.write("truth.toml", &scenario);
+    let run = Run::of(&folder, &[&path]);
+    assert_eq!(run.code, Some(4), "{run:?}");
+    let reason = run.result()["answer"]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("the DUT collapsed in trial") && reason.contains("and stayed down: 4 probes"), "{reason}");
+    let trials = run.csv("trials.csv");
+    let probes = trials.iter().rev().take_while(|trial| trial["purpose"] == "probe").count();
+    assert_eq!(probes, 4, "{trials:?}");
+    assert!(run.stdout.contains("see the DUT's log"), "{}", run.stdout);
 }
 
 #[test]
