@@ -211,8 +211,11 @@ pub struct SinkArgs {
 /// Arguments of `doctor`.
 #[derive(Args, Clone, Debug)]
 pub struct DoctorArgs {
-    /// A scenario to judge this host for
+    /// A scenario to judge this host for, and to predict its ceiling of
     pub scenario: Option<PathBuf>,
+    /// No short closed loop to reflectors of our own: nothing is said of CPU then
+    #[arg(long)]
+    pub no_probe: bool,
 }
 
 /// Arguments of `trend`.

@@ -4,6 +4,7 @@
 //! about a single trial ([`crate::verdict`] does) and nothing about the next load
 //! ([`crate::search`] does).
 
+mod calibrate;
 mod carrier;
 pub mod limits;
 mod more_workers;
@@ -15,6 +16,7 @@ pub mod rounds;
 pub mod versus;
 mod watch;
 
+pub use calibrate::calibrate;
 pub use past::Past;
 pub use resume::{ResumeError, resume};
 
@@ -124,12 +126,27 @@ struct Earlier {
 }
 
 fn run_after(plan: &Plan, options: &Options, interrupt: &Interrupt, earlier: Earlier) -> Result<Finished, RunError> {
+    let mut run = prepare(plan, options, interrupt, earlier.folder.as_deref())?;
+    run.past = earlier.past;
+    let path = run.folder.path().to_owned();
+    let outcome = run.answer_question();
+    run.note_resumed(earlier.folder.as_deref());
+    run.finish(outcome, &path)
+}
+
+/// Makes the run folder and starts the testbed; `resumed` is the folder of the run that this one goes on with.
+fn prepare<'a>(
+    plan: &'a Plan,
+    options: &Options,
+    interrupt: &Interrupt,
+    resumed: Option<&Path>,
+) -> Result<Run<'a>, RunError> {
     let mut environment = serde_json::to_value(testbed::environment()).unwrap_or_default();
     environment["command"] = std::env::args().collect::<Vec<_>>().into();
     let chosen = carrier::choose(plan);
     limits::most(plan, &[0], None, &chosen.carrier).map_err(RunError::Infeasible)?;
     environment["engine"] = chosen.facts;
-    if let Some(folder) = &earlier.folder {
+    if let Some(folder) = resumed {
         environment["resumed_from"] = folder.display().to_string().into();
     }
     if let Some(warning) = &chosen.warning {
@@ -156,10 +173,7 @@ fn run_after(plan: &Plan, options: &Options, interrupt: &Interrupt, earlier: Ear
     };
     let mut run = Run::new(plan, parts, interrupt);
     run.warnings.extend(chosen.warning);
-    run.past = earlier.past;
-    let outcome = run.answer_question();
-    run.note_resumed(earlier.folder.as_deref());
-    run.finish(outcome, &path)
+    Ok(run)
 }
 
 /// What a run works with.

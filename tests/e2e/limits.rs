@@ -1,10 +1,12 @@
 //! Whose limit is it? The DUT and the reflectors behind it in turn are made the narrow place, and the
-//! answer has to name the right one.
+//! answer has to name the right one. And what of this host would be the limit, `loadgen doctor` has to foresee.
 //!
 //! Answers that were undecided because this machine was disturbed may be asked for again; a decided
 //! wrong one fails at once.
 
-use crate::harness::{Folder, REFLECTOR, Run, available, exclusive};
+use std::process::Command;
+
+use crate::harness::{Folder, LOADGEN, REFLECTOR, Run, available, exclusive, output};
 
 /// How often a run is made that was disturbed.
 const TRIES: u32 = 3;
@@ -130,4 +132,40 @@ fn one_worker_more_on_a_free_core_changes_nothing_where_the_dut_is_the_limit() {
     assert_eq!(g7["holds"], true, "a cap of 600/s does not grow: {g7}");
     let figure = result["answer"]["figures"][0]["value"].as_f64().unwrap();
     assert!(figure <= 600.0 * 1.03, "{figure}");
+}
+
+/// What `loadgen doctor` says of a shipped scenario, with a limit of descriptors.
+fn doctor(descriptors: Option<u32>, arguments: &[&str]) -> (Option<i32>, String) {
+    let scenarios = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let limit = descriptors.map(|limit| format!("ulimit -n {limit}; ")).unwrap_or_default();
+    let line = format!("{limit}exec {LOADGEN:?} doctor {}", arguments.join(" "));
+    let (code, stdout, stderr) = output(Command::new("sh").args(["-c", &line]).current_dir(scenarios));
+    assert_eq!(stderr, "", "{stdout}");
+    (code, stdout)
+}
+
+#[test]
+fn the_doctor_predicts_a_ceiling_and_names_what_binds_it() {
+    let _alone = exclusive();
+    let (code, text) = doctor(None, &["cps.toml"]);
+    let ceiling = text.lines().find(|line| line.contains("  ceiling: about ")).unwrap_or_else(|| panic!("{text}"));
+    let number = ceiling.split_whitespace().find_map(|word| word.parse::<f64>().ok()).unwrap();
+    assert!(number >= 100.0 && ceiling.contains("connections/s without the DUT, bound by "), "{ceiling}");
+    assert!(text.contains("the one change that raises it most: "), "{text}");
+    assert!(text.contains("limit: CPU of ") && text.contains(" µs "), "{text}");
+    assert_eq!(code == Some(3), text.contains("problem"), "{text}");
+
+    let (_, text) = doctor(None, &["cps.toml", "--no-probe"]);
+    assert!(!text.contains("limit: CPU of ") && text.contains("limit: CPU: not measured"), "{text}");
+}
+
+#[test]
+fn few_descriptors_bind_held_connections_and_the_doctor_says_what_raises_them() {
+    let (code, text) = doctor(Some(256), &["cc.toml"]);
+    assert_eq!(code, Some(3), "{text}");
+    let found = "problem  ceiling: about 96 connections, bound by descriptors, but the scenario asks for 1000\n         \
+        the one change that raises it most: 65536 descriptors instead of 256 (ulimit -Hn, LimitNOFILE=): about ";
+    assert!(text.contains(found), "{text}");
+    // Twice as many descriptors: 512 less 64 in reserve, two for each connection.
+    assert!(doctor(Some(512), &["cc.toml"]).1.contains("about 224 connections, bound by descriptors"));
 }

@@ -5,9 +5,12 @@ use std::path::Path;
 
 use super::Failure;
 use crate::cli::DoctorArgs;
+use crate::interrupt::Interrupt;
 use crate::report;
-use crate::scenario::{self, Overrides};
-use crate::testbed::doctor::{DutFile, Level};
+use crate::scenario::plan::Unit;
+use crate::scenario::{self, Overrides, Plan};
+use crate::suite;
+use crate::testbed::doctor::{Calibration, DutFile, Level};
 use crate::testbed::{self, Finding};
 use crate::verdict::answer::Exit;
 
@@ -17,7 +20,8 @@ pub(super) fn doctor(arguments: &DoctorArgs) -> Result<Exit, Failure> {
         None => None,
     };
     let (files, unsound) = dut_files(arguments.scenario.as_deref());
-    let findings = testbed::doctor(plan.as_ref(), &files);
+    let calibration = plan.as_ref().filter(|_| !arguments.no_probe).and_then(calibration);
+    let findings = testbed::doctor(plan.as_ref(), &files, calibration);
     for finding in &findings {
         report::say(&line(finding));
     }
@@ -26,6 +30,25 @@ pub(super) fn doctor(arguments: &DoctorArgs) -> Result<Exit, Failure> {
     }
     let problem = findings.iter().any(|finding| finding.level == Level::Problem);
     Ok(if problem { Exit::Host } else { Exit::Met })
+}
+
+/// What a short closed loop to reflectors of our own shows; nothing where there can be none.
+fn calibration(plan: &Plan) -> Option<Calibration> {
+    let needless = plan.load.unit == Unit::Connections || plan.testbed.reflectors == 0;
+    if needless {
+        return None;
+    }
+    let calibrate = || -> anyhow::Result<Calibration> {
+        let interrupt = Interrupt::listen()?;
+        Ok(suite::calibrate(plan, &super::own_executable(), &interrupt)?)
+    };
+    match calibrate() {
+        Ok(calibration) => Some(calibration),
+        Err(error) => {
+            report::complain(&format!("warning: no calibration: {error:#}"));
+            None
+        }
+    }
 }
 
 /// The DUT files that come with a scenario, or with this project when it is where we are, by name; and

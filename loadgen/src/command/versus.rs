@@ -7,6 +7,7 @@ use crate::cli::RunArgs;
 use crate::compare::Entrant;
 use crate::interrupt::Interrupt;
 use crate::report;
+use crate::report::export::ExportOptions;
 use crate::scenario::Versus;
 use crate::suite::{self, Options};
 use crate::testbed;
@@ -23,8 +24,12 @@ pub(super) fn versus(mut versus: Versus, path: &Path, arguments: &RunArgs) -> Re
     }
     leave_out_missing(&mut versus, arguments.skip_missing)?;
     let interrupt = Interrupt::listen().map_err(Failure::host)?;
-    let options =
-        Options { executable: super::own_executable(), reports: arguments.reports.clone(), quiet: arguments.quiet };
+    let options = Options {
+        executable: super::own_executable(),
+        reports: arguments.reports.clone(),
+        quiet: arguments.quiet,
+        exports: ExportOptions::default(),
+    };
     let done = suite::versus::run(&versus, &options, &interrupt)
         .map_err(|error| Failure { exit: error.exit(), error: anyhow::Error::new(error) })?;
     let Some(comparison) = &done.comparison else {

@@ -129,7 +129,7 @@ impl Run<'_> {
         searched && !self.testbed.reflectors().is_empty()
     }
 
-    fn ceiling(&mut self) -> Result<usize, RunError> {
+    pub(super) fn ceiling(&mut self) -> Result<usize, RunError> {
         let workers = self.testbed.placement().generator.len() as u32;
         let load = TrialLoad::Closed(CEILING_OPERATIONS * workers);
         let services = self.testbed.reflectors().to_vec();

@@ -3,6 +3,7 @@
 //! [`doctor`] reads the host; the judgement is pure. It changes nothing but the soft descriptor limit of
 //! this process. What a plan cannot do without is found again, and refused, when the run starts.
 
+mod ceiling;
 mod programs;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use super::{Placement, cgroup, dut};
 use crate::scenario::Plan;
 use crate::scenario::plan::{DutKind, Unit};
 
+pub use ceiling::Calibration;
 pub use programs::DutFile;
 
 /// How serious a finding is.
@@ -42,8 +44,8 @@ pub struct Finding {
     pub advice: String,
 }
 
-/// Looks at this host, and at what a plan and DUT files need of it.
-pub fn doctor(plan: Option<&Plan>, files: &[DutFile]) -> Vec<Finding> {
+/// Looks at this host, and at what a plan and DUT files need of it; with a plan, predicts its ceiling here.
+pub fn doctor(plan: Option<&Plan>, files: &[DutFile], calibration: Option<Calibration>) -> Vec<Finding> {
     let facts = Facts {
         environment: environment(),
         ports: PortSysctls::read(),
@@ -55,6 +57,7 @@ pub fn doctor(plan: Option<&Plan>, files: &[DutFile]) -> Vec<Finding> {
     let mut findings = judge(&facts, files);
     if let Some(plan) = plan {
         findings.extend(judge_plan(plan, &facts));
+        findings.extend(judge_ceiling(plan, &facts, calibration));
     }
     findings
 }
@@ -250,6 +253,40 @@ fn judge_plan(plan: &Plan, facts: &Facts) -> Vec<Finding> {
     findings
 }
 
+/// The predicted ceiling with every limit, the binding one first, and the one change that raises it most.
+fn judge_ceiling(plan: &Plan, facts: &Facts, calibration: Option<Calibration>) -> Vec<Finding> {
+    let host = ceiling::HostFacts {
+        allowed: facts.environment.cores_allowed.clone(),
+        ports: facts.ports,
+        descriptors: facts.hard_descriptor_limit,
+        memory_bytes: facts.environment.memory_available_bytes,
+    };
+    let limits = ceiling::predict(plan, &host, calibration);
+    let unit = plan.load.unit.name();
+    let Some((first, after, next)) = ceiling::after_the_change(&limits) else {
+        return vec![advice(
+            "ceiling",
+            "nothing is known that limits this plan".to_owned(),
+            "calibrate: without --no-probe",
+        )];
+    };
+    let of = if plan.load.unit == Unit::Connections { "" } else { " without the DUT" };
+    let found = format!("about {:.0} {unit}{of}, bound by {}", first.most, first.what);
+    let then = next.map(|next| format!(", then bound by {}", next.what)).unwrap_or_default();
+    let change = format!("the one change that raises it most: {}: about {after:.0} {unit}{then}", first.remedy);
+    let mut findings = vec![match ceiling::asked(plan).filter(|asked| *asked > first.most) {
+        Some(asked) => problem("ceiling", format!("{found}, but the scenario asks for {asked:.0}"), &change),
+        None => Finding { level: Level::Good, subject: "ceiling", found, advice: change },
+    }];
+    let line = |limit: &ceiling::Limit| format!("{} {:.0} {unit}: {}", limit.what, limit.most, limit.why);
+    findings.extend(limits.iter().map(|limit| good("limit", line(limit))));
+    if calibration.is_none() && plan.load.unit != Unit::Connections {
+        let hint = "run without --no-probe, with reflectors in the plan";
+        findings.push(advice("limit", "CPU: not measured, the ceiling may be lower".to_owned(), hint));
+    }
+    findings
+}
+
 /// Held connections cost the generator one descriptor each, and a proxying DUT two.
 fn plan_descriptors(plan: &Plan, limit: u64) -> Option<Finding> {
     let count = plan.load.count.filter(|_| plan.load.unit == Unit::Connections)?;
@@ -313,6 +350,6 @@ mod tests {
 
     #[test]
     fn this_host_can_be_looked_at() {
-        assert!(doctor(None, &[]).iter().any(|finding| finding.subject == "ports"));
+        assert!(doctor(None, &[], None).iter().any(|finding| finding.subject == "ports"));
     }
 }
