@@ -5,12 +5,14 @@
 //! - [`cpu`]: cores and pinning.
 //! - [`socket`]: listeners, and the socket options that std does not have.
 //! - [`process`]: what a child does so that it never outlives its parent.
+//! - [`link`]: network interfaces, their speed and what passed them.
 //! - [`kernel`]: counters and limits as the kernel reports them.
 //! - [`uring`]: connections over io_uring.
 
 pub mod clock;
 pub mod cpu;
 pub mod kernel;
+pub mod link;
 pub mod process;
 pub mod socket;
 pub mod uring;

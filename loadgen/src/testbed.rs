@@ -44,6 +44,7 @@ pub use roles::{RoleArgs, role_main};
 pub use template::check as check_dut;
 
 use crate::interrupt::Interrupt;
+use crate::measure::sample::LinkSample;
 use crate::measure::{Role, Sample};
 use crate::scenario::Plan;
 use crate::scenario::plan::DutKind;
@@ -67,6 +68,8 @@ pub struct Testbed {
     external: Option<SocketAddr>,
     placement: Placement,
     samplers: Vec<RoleSampler>,
+    /// Interfaces to the DUT or reflectors that are not on this host.
+    links: Vec<String>,
     warnings: Vec<String>,
     _launcher: Launcher,
 }
@@ -108,7 +111,8 @@ pub fn start(plan: &Plan, run_dir: &Path, executable: &Path, interrupt: &Interru
     };
     let samplers = samplers(plan, &placement, &reflectors, dut.as_ref());
     let addresses = named.into_iter().map(|(_, address)| address).collect();
-    Ok(Testbed { dut, reflectors, addresses, external, placement, samplers, warnings, _launcher: launcher })
+    let links = links(external.iter().chain(&plan.remote_reflectors));
+    Ok(Testbed { dut, reflectors, addresses, external, placement, samplers, links, warnings, _launcher: launcher })
 }
 
 /// Whether what a plan says about the testbed can be understood, before anything is started.
@@ -129,6 +133,18 @@ pub fn require_program(dut: &crate::scenario::plan::Dut) -> Result<(), TestbedEr
         DutKind::Command { start, package, .. } => dut::found_program(start, package.as_deref()).map(drop),
         DutKind::Reference { .. } | DutKind::External { .. } | DutKind::None => Ok(()),
     }
+}
+
+/// The interfaces that lead to some addresses, each once.
+fn links<'a>(addresses: impl Iterator<Item = &'a SocketAddr>) -> Vec<String> {
+    let mut names: Vec<String> = addresses.filter_map(|address| host::link::towards(address.ip())).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn link(name: &str) -> Option<LinkSample> {
+    Some(LinkSample { name: name.to_owned(), speed_bps: host::link::speed_bps(name), bits: host::link::bits(name)? })
 }
 
 /// The arguments of `loadgen role` that place a role.
@@ -223,6 +239,7 @@ impl Testbed {
             at_ns,
             roles: self.samplers.iter_mut().map(sample).collect(),
             cores: host::kernel::core_ticks(),
+            links: self.links.iter().filter_map(|name| link(name)).collect(),
             memory_available_bytes: host::kernel::memory().0,
         }
     }

@@ -1,6 +1,7 @@
 //! What the testbed looked like at one moment: processor, memory and descriptors of every role.
 
 use host::kernel::CoreTicks;
+use host::link::LinkBits;
 use serde::{Deserialize, Serialize};
 
 /// Who a process is in the testbed.
@@ -49,6 +50,17 @@ pub struct RoleSample {
     pub throttled: u64,
 }
 
+/// One network interface at one moment.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct LinkSample {
+    /// Its name.
+    pub name: String,
+    /// The speed it declares in bits per second; virtual ones declare none.
+    pub speed_bps: Option<u64>,
+    /// What passed it so far.
+    pub bits: LinkBits,
+}
+
 /// The testbed at one moment.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Sample {
@@ -58,6 +70,8 @@ pub struct Sample {
     pub roles: Vec<RoleSample>,
     /// Every core of the host.
     pub cores: Vec<CoreTicks>,
+    /// The interfaces that lead out of this host to DUT or reflectors; none on loopback.
+    pub links: Vec<LinkSample>,
     /// Memory available on the host in bytes.
     pub memory_available_bytes: u64,
 }

@@ -368,6 +368,7 @@ fn sample(at_ns: u64, before: Option<&Sample>, done: f64, limit: f64) -> Sample 
         at_ns,
         roles: roles.map(role).into(),
         cores: vec![core(0, done * 160e-6), core(1, if limit > CAPACITY { 0.02 } else { done * 260e-6 })],
+        links: Vec::new(),
         memory_available_bytes: 3 << 30,
     }
 }

@@ -97,6 +97,7 @@ mod tests {
     #[test]
     fn a_role_is_as_busy_as_its_placement_allows() {
         let at = |at_ns, dut_ns, reflector_ns| Sample {
+            links: Vec::new(),
             at_ns,
             roles: vec![
                 role_sample(Role::Dut, &[1], Some(0.25), dut_ns),

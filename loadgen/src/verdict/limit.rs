@@ -15,6 +15,7 @@ use super::{Evidence, LimitedBy};
 
 mod dut;
 mod host;
+mod link;
 mod little;
 mod tester;
 mod waiting;
@@ -93,7 +94,7 @@ pub(super) fn find(inquiry: &Inquiry<'_>) -> Finding {
     let mut court = Court { inquiry, evidence: Vec::new(), decided: None };
     let invalid = court.rule("steal", steal).is_some();
     court.rule("descriptors", host::descriptors);
-    court.note("link", "not applied: no interface of this testbed has a declared speed");
+    court.rule("link", link::full);
     court.rule("G2", tester::unsent);
     court.rule("G3", tester::lag);
     court.rule("G4", tester::processors);

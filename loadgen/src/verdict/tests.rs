@@ -10,6 +10,7 @@ use wire::ledger::Ledger;
 use super::answer::{Answer, Bound, Exit};
 use super::*;
 use crate::measure::record::{ConnectionsInSustain, EndedEarly, Purpose, TrialLoad};
+use crate::measure::sample::LinkSample;
 use crate::measure::{Latencies, Latency, Outcome, Outcomes, Role, RoleSample, Sample, TrialRecord};
 use crate::scenario::{Overrides, Plan, parse};
 use crate::search::Found;
@@ -86,6 +87,7 @@ fn sample(cpu: Cpu, at_s: u64) -> Sample {
             role(Role::Reflector(0), &[0], cpu.reflectors, at_s),
         ],
         cores: vec![core(cpu.generator + cpu.reflectors), core(cpu.dut)],
+        links: Vec::new(),
         memory_available_bytes: 1 << 30,
     }
 }
@@ -384,6 +386,26 @@ fn a_tester_that_does_not_keep_up_is_never_mistaken_for_the_dut() {
         assert_eq!((found.judged[0].verdict, found.exit), (Verdict::Undecided, Exit::Undecided), "{name}");
         assert_eq!(found.judged[0].measured, "≥ 2000", "{name}");
     }
+}
+
+#[test]
+fn an_interface_at_its_declared_speed_is_the_limit() {
+    let with = |speed_bps: Option<u64>, used_bps: u64| {
+        let run = Run::of_dut().with(|run| {
+            for (at_s, sample) in (1..).zip(&mut run.trials[FAILING].samples) {
+                let bits = host::link::LinkBits { received: used_bps * at_s, sent: 0 };
+                sample.links = vec![LinkSample { name: "eth0".to_owned(), speed_bps, bits }];
+            }
+        });
+        let answer = run.answer(&cps(""));
+        let text = answer.evidence.iter().find(|evidence| evidence.rule == "link").unwrap().text.clone();
+        (answer.limited_by, text.rsplit_once(": ").unwrap().1.to_owned())
+    };
+    let speed = Some(1_000_000_000);
+    let full = "eth0 carries 95.0% of its declared speed (limit 95%)".to_owned();
+    assert_eq!(with(speed, 950_000_000), (Some(LimitedBy::Link), full));
+    assert_eq!(with(speed, 940_000_000).0, Some(LimitedBy::Dut));
+    assert_eq!(with(None, 950_000_000), (Some(LimitedBy::Dut), "eth0 declare(s) no speed".to_owned()));
 }
 
 #[test]

@@ -13,6 +13,7 @@ const SHORTEST_NS: u64 = 500_000_000;
 pub(super) struct Usage {
     roles: Vec<RoleUsage>,
     cores: Vec<CoreUsage>,
+    links: Vec<LinkUsage>,
 }
 
 /// One role during one trial.
@@ -30,6 +31,15 @@ pub(super) struct RoleUsage {
     pub(super) drops: u64,
     pub(super) descriptors_peak: u64,
     pub(super) descriptor_limit: u64,
+}
+
+/// One interface during one trial.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct LinkUsage {
+    pub(super) name: String,
+    pub(super) speed_bps: Option<u64>,
+    /// Bits per second of the busier direction.
+    pub(super) used_bps: f64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,7 +81,12 @@ impl Usage {
         Some(Self {
             roles: last.roles.iter().filter_map(role).collect(),
             cores: first.cores.iter().zip(&last.cores).map(core).collect(),
+            links: links(first, last),
         })
+    }
+
+    pub(super) fn links(&self) -> &[LinkUsage] {
+        &self.links
     }
 
     pub(super) fn roles(&self) -> &[RoleUsage] {
@@ -124,6 +139,18 @@ impl RoleUsage {
         let cores = placed.min(threads.unwrap_or(placed)).max(1) as f64;
         self.used / self.quota_cores.map_or(cores, |quota| quota.min(cores)).max(f64::MIN_POSITIVE)
     }
+}
+
+fn links(first: &Sample, last: &Sample) -> Vec<LinkUsage> {
+    let seconds = (last.at_ns - first.at_ns) as f64 / 1e9;
+    let pairs = last.links.iter().filter_map(|after| {
+        let before = first.links.iter().find(|before| before.name == after.name)?;
+        let received = after.bits.received.saturating_sub(before.bits.received);
+        let sent = after.bits.sent.saturating_sub(before.bits.sent);
+        let used_bps = received.max(sent) as f64 / seconds;
+        Some(LinkUsage { name: after.name.clone(), speed_bps: after.speed_bps, used_bps })
+    });
+    pairs.collect()
 }
 
 /// The samples between which shares are taken.
