@@ -62,7 +62,7 @@
     },
   });
 
-  // Shaded ranges behind, vertical lines and crosses of failed trials in front.
+  // Names of the trials, shaded ranges behind, vertical lines and crosses of failed trials in front.
   const behind = (data) => (plot) => {
     const { ctx, bbox } = plot;
     ctx.save();
@@ -94,6 +94,14 @@
       });
     });
     ctx.setLineDash([5 * devicePixelRatio, 4 * devicePixelRatio]);
+    ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
+    ctx.textAlign = "center";
+    for (const [from, to, texts, name] of data.heads) {
+      const [left, right] = [from, to].map((at) => plot.valToPos(at, "x", true));
+      const head = texts.find((text) => ctx.measureText(text).width <= right - left);
+      ctx.fillStyle = colour({ green: "good", vermilion: "bad" }[name] ?? "ink");
+      if (head && left >= bbox.left - 1 && right <= bbox.left + bbox.width + 1) ctx.fillText(head, (left + right) / 2, bbox.top - 6 * devicePixelRatio);
+    }
     for (const mark of data.marks) {
       const x = plot.valToPos(mark.x, "x", true);
       if (x < bbox.left || x > bbox.left + bbox.width) continue;
@@ -113,8 +121,7 @@
       box.append(box.childNodes.length ? " · " : "", name ? `${name} ` : "", bold);
     };
     if (at == null) {
-      const marks = data.marks.map((mark) => mark.text);
-      box.textContent = [...marks, data.band && `Shaded: ${data.band}.`, "Point at the chart or use ← → for values; drag to zoom, Escape for all."].filter(Boolean).join(" · ");
+      box.textContent = [...data.marks.map((mark) => mark.text), data.band && `shaded: ${data.band}`].filter(Boolean).join(" · ");
       return;
     }
     const x = data.xs[at];
@@ -146,6 +153,7 @@
       cursor: { y: false, ...(timed && { sync: { key: "time", scales: ["x", null] } }) },
       scales: { x: { time: false, range: (_, from, to) => (from == null ? [data.x.from, data.x.to] : [from, to]) },
         y: { range: () => [data.y.from, data.y.to] } },
+      padding: [data.heads.length ? 22 : 8, 12, 0, 0],
       axes: [axis(data, "x"), axis(data, "y")],
       series: [{}, ...data.series.map((item) => series(item, data))],
       hooks: { drawClear: [behind(data)], draw: [inFront(data)], setCursor: [(self) => reading(data, self, box)] },

@@ -44,6 +44,10 @@ pub enum Command {
     Compare(CompareArgs),
     /// Write what a finished run measured in the format of another tool
     Export(ExportArgs),
+    /// Build the page and the pictures of a run folder again from its files
+    Report(ReportArgs),
+    /// Join runs of one scenario that went side by side, by absolute time
+    Merge(MergeArgs),
     /// Print the JSON schema of scenario files, for editors
     Schema,
     /// Print completions for a shell
@@ -206,6 +210,30 @@ pub struct SinkArgs {
     /// Write Influx line protocol
     #[arg(long, value_name = "FILE")]
     pub influx: Option<PathBuf>,
+}
+
+/// Arguments of `report`.
+#[derive(Args, Clone, Debug)]
+pub struct ReportArgs {
+    /// The run folder
+    pub run: PathBuf,
+    /// Write only the page, to this file
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Arguments of `merge`.
+#[derive(Args, Clone, Debug)]
+pub struct MergeArgs {
+    /// The run folders, two or more
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// The folder to make, instead of a new one under --reports
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+    /// Where run folders are made
+    #[arg(long, value_name = "FOLDER", default_value = "reports")]
+    pub reports: PathBuf,
 }
 
 /// Arguments of `doctor`.

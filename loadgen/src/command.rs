@@ -4,6 +4,7 @@ mod check;
 mod compare;
 mod doctor;
 mod export;
+mod rework;
 mod run;
 mod trend;
 mod versus;
@@ -73,6 +74,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::Trend(arguments)) => trend::trend(&arguments),
         Some(Command::Compare(arguments)) => compare::compare(&arguments),
         Some(Command::Export(arguments)) => export::export(&arguments),
+        Some(Command::Report(arguments)) => rework::report(&arguments),
+        Some(Command::Merge(arguments)) => rework::merge(&arguments),
         Some(Command::Schema) => {
             let schema = serde_json::to_string_pretty(&crate::scenario::schema()).map_err(Failure::host)?;
             report::say(&schema);

@@ -15,6 +15,7 @@
 //! - [`testbed`]: starts, pins, samples and stops DUT and reflectors.
 //! - [`archive`]: a run folder, read back.
 //! - [`compare`]: finished runs beside each other (pure).
+//! - [`merge`]: several runs joined by absolute time (pure).
 //! - [`report`]: what a person or a program reads of it; the only code that prints.
 
 pub mod archive;
@@ -25,6 +26,7 @@ pub mod engine;
 pub mod gate;
 pub mod interrupt;
 pub mod measure;
+pub mod merge;
 pub mod report;
 pub mod scenario;
 pub mod schedule;

@@ -54,6 +54,12 @@ pub enum ReportError {
         #[source]
         source: io::Error,
     },
+    /// A folder that was asked for by name holds something already.
+    #[error("{} is not empty; name a folder that does not exist yet", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A value has no form in the file's format.
     #[error("cannot put {what} into {}", path.display())]
     Format {

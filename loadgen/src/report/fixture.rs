@@ -13,6 +13,7 @@ use wire::units::{Percent, Rate};
 use super::RunFolder;
 use super::figures::phases_of;
 use super::folder::TrialNote;
+use crate::archive::Archive;
 use crate::measure::record::{ConnectionsInSustain, EndedEarly, Purpose, TrialLoad};
 use crate::measure::{Latencies, Latency, Outcome, Outcomes, Phase, Role, RoleSample, Sample, Second, TrialRecord};
 use crate::scenario::Plan;
@@ -148,6 +149,25 @@ pub(crate) fn write(run: &Run, root: &Path) -> PathBuf {
     }
     folder.finish(&run.plan, &run.trials, &run.answer).unwrap();
     folder.path().to_owned()
+}
+
+/// Runs of one fixed load, beginning so many nanoseconds after the first, each on a host of its own
+/// with a seed of its own; read back from their folders under `root`.
+pub(crate) fn side_by_side(root: &Path, after_ns: &[u64]) -> Vec<Archive> {
+    let read = |(at, &after_ns): (usize, &u64)| {
+        let mut run = external();
+        run.plan.seed += at as u64;
+        let folder = write(&run, root);
+        let path = root.join(format!("part-{at}"));
+        std::fs::rename(folder, &path).unwrap();
+        let mut archive = Archive::read(&path).unwrap();
+        // The trial begins a second after its run, which begins on a whole second.
+        archive.begun.run = format!("part-{at}");
+        archive.begun.began_unix_ns = 1_795_406_706_000_000_000 + after_ns;
+        archive.begun.began_monotonic_ns = archive.trials[0].record.began_ns - 1_000_000_000;
+        archive
+    };
+    after_ns.iter().enumerate().map(read).collect()
 }
 
 /// A folder of this test alone, removed afterwards.

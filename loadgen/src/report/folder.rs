@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::figures::{FigureRow, SUMMARY};
-use super::html::Page;
-use super::plot::{self, Material};
+use super::pages::{Facts, PLAN};
+use super::plot::Material;
 use super::rows::{self, LATENCY, OUTCOMES, SERVERS, TRIALS, TimelineRow, TrialRow};
 use super::sheet::{Lines, Sheet, encode, replace};
 use super::{ReportError, curve, result};
@@ -29,10 +29,8 @@ const SIBLINGS_MAX: u32 = 99;
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// When the folder was made, on `CLOCK_MONOTONIC`.
-    made_ns: u64,
-    /// The same moment in nanoseconds since 1970.
-    began_unix_ns: u64,
+    /// When the run began.
+    began: Moment,
     /// Columns of `timeline.csv` for cores.
     cores: usize,
     environment: Value,
@@ -46,6 +44,21 @@ pub struct RunFolder {
     notes: Vec<TrialNote>,
 }
 
+/// A moment on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// Nanoseconds since 1970.
+    pub(super) unix_ns: u64,
+    /// Nanoseconds on `CLOCK_MONOTONIC`.
+    pub(super) monotonic_ns: u64,
+}
+
+impl Moment {
+    fn now() -> Self {
+        Self { unix_ns: host::clock::unix_ns(), monotonic_ns: host::clock::monotonic_ns() }
+    }
+}
+
 /// What became of a trial.
 #[derive(Clone, Debug)]
 pub(super) struct TrialNote {
@@ -55,6 +68,13 @@ pub(super) struct TrialNote {
     pub(super) passed: Option<bool>,
     /// Why not, or what else there is to say.
     pub(super) reasons: Vec<String>,
+}
+
+impl TrialNote {
+    /// The note of a trial that was read back.
+    pub(super) fn of(kept: &Kept) -> Self {
+        Self { trial: kept.record.number, passed: kept.passed, reasons: kept.reasons.clone() }
+    }
 }
 
 impl RunFolder {
@@ -81,22 +101,34 @@ impl RunFolder {
     /// # Errors
     /// As [`RunFolder::create`].
     pub fn create_at(path: PathBuf, plan: &Plan, plan_text: &str, environment: &Value) -> Result<Self, ReportError> {
-        let made_ns = host::clock::monotonic_ns();
+        Self::begin(path, plan, plan_text, environment, Moment::now())
+    }
+
+    /// Writes the same into a folder that is there already, for a run that began at `began`.
+    ///
+    /// # Errors
+    /// [`ReportError`] naming the file that cannot be written.
+    pub(super) fn begin(
+        path: PathBuf,
+        plan: &Plan,
+        plan_text: &str,
+        environment: &Value,
+        began: Moment,
+    ) -> Result<Self, ReportError> {
         let environment_text = serde_json::to_string_pretty(environment)
             .map_err(|source| ReportError::format("the environment", &path.join(archive::ENVIRONMENT), source))?;
         if !plan.scenario_text.is_empty() {
             replace(&path.join("scenario.toml"), plan.scenario_text.as_bytes())?;
         }
-        replace(&path.join("plan.toml"), plan_text.as_bytes())?;
+        replace(&path.join(PLAN), plan_text.as_bytes())?;
         replace(&path.join(archive::ENVIRONMENT), (environment_text + "\n").as_bytes())?;
         write_dut(&path, plan)?;
-        let began_unix_ns = write_begun(&path, plan, environment, made_ns)?;
+        write_begun(&path, plan, environment, began)?;
 
         let cores = host::kernel::core_ticks().len();
         let sheet = |name: &str, header: rows::Row| Sheet::create(path.join(name), &header);
         Ok(Self {
-            made_ns,
-            began_unix_ns,
+            began,
             cores,
             environment: environment.clone(),
             plan_text: plan_text.to_owned(),
@@ -128,7 +160,22 @@ impl RunFolder {
         second: &Second,
         samples: Option<(&Sample, &Sample)>,
     ) -> Result<(), ReportError> {
-        let run_s = host::clock::monotonic_ns().saturating_sub(self.made_ns) as f64 / 1e9;
+        self.second_at(host::clock::monotonic_ns(), trial, (purpose, phase), second, samples)
+    }
+
+    /// The same for a second that ended at `ended_ns` on `CLOCK_MONOTONIC`.
+    ///
+    /// # Errors
+    /// [`ReportError`] naming the file.
+    pub(super) fn second_at(
+        &mut self,
+        ended_ns: u64,
+        trial: u32,
+        (purpose, phase): (Purpose, Phase),
+        second: &Second,
+        samples: Option<(&Sample, &Sample)>,
+    ) -> Result<(), ReportError> {
+        let run_s = ended_ns.saturating_sub(self.began.monotonic_ns) as f64 / 1e9;
         let row = TimelineRow { run_s, trial, purpose, phase, second, samples };
         self.timeline.rows(&[row.fields(self.cores)])
     }
@@ -161,32 +208,17 @@ impl RunFolder {
             .map_err(|source| ReportError::format("the answer", &path, source))?;
         replace(&path, (text + "\n").as_bytes())?;
         // A disk that has become tight should still take the page; the histograms are larger.
-        self.write_pages(&Material { plan, trials, notes: &self.notes, answer })?;
+        let facts = Facts {
+            material: &Material { plan, trials, notes: &self.notes, answer },
+            environment: &self.environment,
+            plan_text: &self.plan_text,
+            began_unix_ns: self.began.unix_ns,
+            banner: None,
+        };
+        facts.write(&self.path)?;
         let path = self.path.join("latency.hlog");
         let log = curve::interval_log(trials).map_err(|source| ReportError::format("a histogram", &path, source))?;
         replace(&path, &log)
-    }
-
-    /// The page first: it holds the pictures, too.
-    fn write_pages(&self, material: &Material<'_>) -> Result<(), ReportError> {
-        let pictures = plot::pictures(material);
-        let page = Page {
-            material,
-            pictures: &pictures,
-            environment: &self.environment,
-            plan_text: &self.plan_text,
-            again: again(material.plan),
-            began: &host::clock::wall_clock_at(self.began_unix_ns),
-        };
-        let path = self.path.join("report.html");
-        let text = page.render().map_err(|source| ReportError::format("the page", &path, source))?;
-        replace(&path, text.as_bytes())?;
-        for picture in &pictures {
-            let Ok(drawn) = &picture.drawn else { continue };
-            replace(&self.path.join(format!("{}.svg", picture.stem)), drawn.svg.as_bytes())?;
-            plot::write_png(drawn, &self.path.join(format!("{}.png", picture.stem)))?;
-        }
-        Ok(())
     }
 
     fn write_summary(
@@ -205,19 +237,6 @@ impl RunFolder {
         let bytes = encode(&rows).map_err(|source| ReportError::format("a figure", &path, source))?;
         replace(&path, &bytes)
     }
-}
-
-/// The command that runs it again within its folder; `None` for a run without a scenario file. It is
-/// the same wherever the folder lies, and the new run folder lies beside the old one.
-fn again(plan: &Plan) -> Option<String> {
-    if plan.scenario_text.is_empty() {
-        return None;
-    }
-    let mut command = "loadgen scenario.toml --reports ../..".to_owned();
-    if !plan.testbed.dut.file_text.is_empty() {
-        command.push_str(&format!(" --dut {}", dut_file(Path::new(""), plan).display()));
-    }
-    Some(command)
 }
 
 /// Makes a folder, which may be there already.
@@ -254,7 +273,7 @@ pub(super) fn trial_of<'a>(
 }
 
 /// A folder that did not exist before: the stamp itself, else with a number behind it.
-fn make_unique(parent: &Path, stamp: &str) -> Result<PathBuf, ReportError> {
+pub(super) fn make_unique(parent: &Path, stamp: &str) -> Result<PathBuf, ReportError> {
     fs::create_dir_all(parent).map_err(|source| ReportError::folder(parent, source))?;
     for sibling in 1..=SIBLINGS_MAX {
         let path = if sibling == 1 { parent.join(stamp) } else { parent.join(format!("{stamp}-{sibling}")) };
@@ -267,24 +286,22 @@ fn make_unique(parent: &Path, stamp: &str) -> Result<PathBuf, ReportError> {
     Err(ReportError::NamesTaken { path: parent.join(stamp), attempts: SIBLINGS_MAX - 1 })
 }
 
-/// Writes what was asked, for programs that read the folder; returns when the run began, in
-/// nanoseconds since 1970.
-fn write_begun(folder: &Path, plan: &Plan, environment: &Value, made_ns: u64) -> Result<u64, ReportError> {
+/// Writes what was asked, for programs that read the folder.
+fn write_begun(folder: &Path, plan: &Plan, environment: &Value, began: Moment) -> Result<(), ReportError> {
     let fact = |name: &str| environment[name].as_str().map(str::to_owned);
     let begun = Begun {
         schema: archive::SCHEMA,
         run: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         version: fact("version").unwrap_or_default(),
         commit: fact("commit"),
-        began_unix_ns: host::clock::unix_ns(),
-        began_monotonic_ns: made_ns,
+        began_unix_ns: began.unix_ns,
+        began_monotonic_ns: began.monotonic_ns,
         scenario: scenario::fingerprint(plan),
         plan: plan.clone(),
     };
     let path = folder.join(archive::BEGUN);
     let text = serde_json::to_string_pretty(&begun).map_err(|source| ReportError::format("the plan", &path, source))?;
-    replace(&path, (text + "\n").as_bytes())?;
-    Ok(begun.began_unix_ns)
+    replace(&path, (text + "\n").as_bytes())
 }
 
 /// Copies the DUT's file and the template it names, so that the run folder is enough to run again.

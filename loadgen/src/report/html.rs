@@ -6,6 +6,7 @@
 
 use serde_json::{Value, json};
 
+use super::merged;
 use super::page;
 use super::plot::{Material, Picture};
 use super::rows::{ended_early, servers as server_rows};
@@ -32,6 +33,8 @@ pub(super) struct Page<'a> {
     pub(super) again: Option<String>,
     /// When the run began, as text.
     pub(super) began: &'a str,
+    /// What stands above everything else, where the answer does not say it.
+    pub(super) banner: Option<&'a str>,
 }
 
 impl Page<'_> {
@@ -60,7 +63,7 @@ impl Page<'_> {
             "latency_mark": shown.and_then(latency_mark),
             "servers": shown.map(|record| servers(&server_rows(record)).value()),
             "method": method(plan).value(),
-            "environment": environment(self.environment).value(),
+            "environment": environment(&merged::without(self.environment)).value(),
             "command": self.environment.get("command").and_then(command_text),
             "again": self.again,
             "seed": plan.seed.to_string(),
@@ -80,15 +83,17 @@ impl Page<'_> {
             Exit::Missed | Exit::Host | Exit::Usage => "bad",
             Exit::Interrupted | Exit::Undecided => "open",
         };
+        let interrupted = (answer.exit == Exit::Interrupted)
+            .then_some("INTERRUPTED: this report holds what was measured until then.");
         let has_ledgers = trials.iter().any(|record| !record.ledgers.is_empty());
         json!({
-            "kind": "run",
+            "kind": if merged::is_merged(self.environment) { "merge" } else { "run" },
             "name": plan.name,
             "subject": format!("scenario {} · DUT {}", plan.name, plan.testbed.dut.name),
             "question": plan.question,
             "written": self.began,
-            "banner": (answer.exit == Exit::Interrupted)
-                .then_some("INTERRUPTED: this report holds what was measured until then."),
+            "banner": self.banner.or(interrupted),
+            "joined": merged::values(self.environment),
             "status": { "word": exit_word(answer), "colour": colour, "code": answer.exit.code(), "reason": answer.reason },
             "cards": cards(self.material),
             "limit_none": limit_text(plan, answer),
@@ -211,7 +216,8 @@ mod tests {
         let again = Some("loadgen reports/cps/x/scenario.toml".to_owned());
         let environment = &run.environment;
         let began = "2026-11-23T04:05:06.000Z";
-        Page { material: &material, pictures: &pictures, environment, plan_text: "seed = 7", again, began }
+        let material = &material;
+        Page { material, pictures: &pictures, environment, plan_text: "seed = 7", again, began, banner: None }
             .render()
             .unwrap()
     }

@@ -49,6 +49,8 @@ pub struct Environment {
     pub governor: Option<String>,
     /// What the kernel tells time with.
     pub clock_source: Option<String>,
+    /// Which boot of the host this is: runs of one boot share a monotonic clock.
+    pub boot_id: Option<String>,
     /// What hints at a virtual machine or a container.
     pub virtualisation: Vec<String>,
     /// Memory of the host in bytes.
@@ -79,6 +81,7 @@ pub fn environment() -> Environment {
         cores_allowed: host::cpu::allowed_cores(),
         governor: line_of("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         clock_source: line_of("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        boot_id: line_of("/proc/sys/kernel/random/boot_id"),
         virtualisation: virtualisation(&cpu),
         memory_total_bytes,
         memory_available_bytes,

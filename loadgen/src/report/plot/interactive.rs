@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use super::axis::{Axis, Scale};
-use super::canvas::{Chart, Form, NAMED, Series};
+use super::canvas::{Chart, Form, Head, NAMED, Series};
 use plotters::style::RGBColor;
 
 /// The data of a chart; `None` for one that is told by its drawing alone (bars).
@@ -43,6 +43,7 @@ pub(super) fn data(stem: &str, chart: &Chart) -> Option<Value> {
         "bands": chart.bands,
         "band": chart.band_name,
         "regions": chart.regions,
+        "heads": chart.heads.iter().map(head).collect::<Vec<_>>(),
         "marks": chart.marks.iter().map(|mark| json!({ "x": mark.x, "text": mark.text, "colour": colour(mark.colour) })).collect::<Vec<_>>(),
     }))
 }
@@ -90,6 +91,10 @@ fn cells(series: &Series) -> Vec<Cell> {
         }
         Form::Bars { .. } => Vec::new(),
     }
+}
+
+fn head(head: &Head) -> Value {
+    json!([head.range.0, head.range.1, head.texts, colour(head.colour)])
 }
 
 fn look(series: &Series) -> &'static str {

@@ -30,7 +30,7 @@ pub(super) fn rate(material: &Material<'_>) -> Result<Chart, Omitted> {
     let over_time = OverTime::new(material).ok_or_else(|| Omitted::new(&caption, "no second was measured"))?;
     let series = vec![
         over_time.series("due (intended)", GREY, |_, at| Some(at.second.due as f64)),
-        over_time.series("started (offered)", ORANGE, |_, at| Some(at.second.started as f64)),
+        over_time.series("started (offered)", SKY, |_, at| Some(at.second.started as f64)),
         over_time.series("completed (achieved)", BLUE, |_, at| Some(at.second.ended.of(Outcome::Ok) as f64)),
         over_time.series("failed", VERMILION, |_, at| Some(at.second.ended.failed() as f64)),
     ];
@@ -45,13 +45,13 @@ pub(super) fn latency(material: &Material<'_>) -> Result<Chart, Omitted> {
     let of = |name: &str, colour, percentile: f64| {
         over_time.parts(name, colour, |record, _, seconds| {
             // Percentiles cannot be averaged: those of several seconds come from the merged histograms.
-            let mut whole = Latencies::default();
+            let mut whole = Latencies::coarse();
             seconds.iter().for_each(|second| whole.merge(&second.latencies));
             let value = whole.percentile(response_of(record), percentile)?;
             Some((value.as_nanos() as f64).max(1.0).log10())
         })
     };
-    let series = vec![of("p99", VERMILION, 99.0), of("p90", ORANGE, 90.0), of("p50", BLUE, 50.0)];
+    let series = vec![of("p99", VERMILION, 99.0), of("p90", PURPLE, 90.0), of("p50", BLUE, 50.0)];
     let (lowest, highest) = range(&series).ok_or_else(|| none("no latency was measured"))?;
     let mut chart = over_time.chart("response time over the run".to_owned(), caption, String::new(), series, 0.0);
     let step = over_time.step;
