@@ -125,10 +125,11 @@
       return;
     }
     const x = data.xs[at];
-    const region = data.regions.find(([from, to]) => x >= from && x < to);
+    const [, parts, what] = data.regions.findLast(([from]) => x >= from) ?? [0, [], ""];
+    const part = parts.find(([end]) => x < end);
     say(data.x.scale === "number" ? data.x.label : "", text[data.x.scale](x));
     if (data.notes?.[at]) say("", data.notes[at]);
-    if (region) say("", region[2]);
+    if (part) say("", `${what}: ${part[1]}`);
     data.series.forEach((item, i) => {
       if (plot.series[i + 1].show && item.ys[at] !== null) say(item.name, text[data.y.scale](item.ys[at]));
     });
@@ -177,7 +178,7 @@
       if (!step) return;
       event.preventDefault();
       const at = Math.min(Math.max((plot.cursor.idx ?? (step > 0 ? -1 : data.xs.length)) + step, 0), data.xs.length - 1);
-      plot.setCursor({ left: plot.valToPos(data.xs[at], "x"), top: 10 });
+      plot.setCursor({ left: plot.valToPos(data.xs[at], "x"), top: 10 }, true, true);
     });
     new ResizeObserver(() => plot.setSize({ width: place.clientWidth || 640, height: 300 })).observe(place);
     reading(data, plot, box);

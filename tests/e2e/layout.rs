@@ -93,6 +93,7 @@ fn pure_files_are_pure() {
         "loadgen/src/workload",
         "loadgen/src/compare",
         "loadgen/src/measure",
+        "loadgen/src/merge",
         "loadgen/src/search",
         "loadgen/src/gate",
         "loadgen/src/statistics",

@@ -37,6 +37,7 @@ mod peers;
 mod proxies;
 mod recorder;
 mod resume;
+mod rework;
 mod streams;
 mod survive;
 mod truth;

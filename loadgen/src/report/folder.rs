@@ -390,6 +390,12 @@ mod tests {
             let _ = fs::remove_dir_all(root.join(name));
             fs::rename(path, root.join(name)).unwrap();
         }
+        let parts = root.join("parts");
+        let _ = fs::remove_dir_all(&parts);
+        let _ = fs::remove_dir_all(root.join("merged"));
+        let runs = fixture::side_by_side(&parts, &[0, 1_300_000_000]);
+        let joined = crate::merge::join(&runs).unwrap();
+        crate::report::write_merged(&runs, &joined, &root, Some(&root.join("merged"))).unwrap();
     }
 
     #[test]

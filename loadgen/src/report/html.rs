@@ -85,9 +85,10 @@ impl Page<'_> {
         };
         let interrupted = (answer.exit == Exit::Interrupted)
             .then_some("INTERRUPTED: this report holds what was measured until then.");
+        let is_merged = merged::is_merged(self.environment);
         let has_ledgers = trials.iter().any(|record| !record.ledgers.is_empty());
         json!({
-            "kind": if merged::is_merged(self.environment) { "merge" } else { "run" },
+            "kind": if is_merged { "merge" } else { "run" },
             "name": plan.name,
             "subject": format!("scenario {} · DUT {}", plan.name, plan.testbed.dut.name),
             "question": plan.question,
@@ -95,13 +96,17 @@ impl Page<'_> {
             "banner": self.banner.or(interrupted),
             "joined": merged::values(self.environment),
             "status": { "word": exit_word(answer), "colour": colour, "code": answer.exit.code(), "reason": answer.reason },
-            "cards": cards(self.material),
-            "limit_none": limit_text(plan, answer),
+            "cards": cards(self.material, is_merged),
+            "limit_none": if is_merged { ELSEWHERE } else { limit_text(plan, answer) },
+            "expectations_none": if is_merged { ELSEWHERE } else { "The scenario states none." },
+            "servers_none": if is_merged { ELSEWHERE } else { NO_SERVERS },
             "warnings": answer.warnings,
             "expectations": judged(self.material).value(),
             "evidence": evidence(answer).value(),
             "books": books(self.material).value(),
-            "books_none": if has_ledgers {
+            "books_none": if is_merged {
+                ELSEWHERE
+            } else if has_ledgers {
                 "Yes: in every trial the client's books and the reflectors' say the same."
             } else {
                 "There is nothing to compare: no reflector of this program kept books."
@@ -116,19 +121,28 @@ impl Page<'_> {
 const FILES: &str = "summary.csv, trials.csv, timeline.csv, latency.csv, outcomes.csv, servers.csv, latency.hlog, \
                      result.json, trials.jsonl, the pictures as SVG and PNG";
 
+/// What joined runs have each for itself.
+const ELSEWHERE: &str = "Not judged over joined runs: see each run's own report.";
+/// Why nothing is known of the real servers.
+const NO_SERVERS: &str = "No reflector of this program took part: shares and books of the real servers are not known.";
+
 /// The figures with their intervals, who set the limit, what it cost.
-fn cards(material: &Material<'_>) -> Vec<Value> {
+fn cards(material: &Material<'_>, is_merged: bool) -> Vec<Value> {
     let Material { plan, trials, answer, .. } = material;
     let mut cards: Vec<Value> = answer.figures.iter().map(|figure| figure_card(material, figure)).collect();
     if cards.is_empty() {
         cards.push(json!({ "title": "Answer", "value": "none", "muted": ["nothing could be measured that answers the question"] }));
     }
     let decisive = decisive(answer).iter().map(|e| format!("{}: {}", e.rule, e.text)).collect::<Vec<_>>();
-    let none = answer.limited_by.is_none().then(|| limit_text(plan, answer));
+    let none = if is_merged { ELSEWHERE } else { limit_text(plan, answer) };
+    let none = answer.limited_by.is_none().then_some(none);
     let limit = answer.limited_by.map_or("–", |limit| limit.name());
     cards.push(json!({ "title": "Limited by", "value": limit, "lines": decisive, "muted": Vec::from_iter(none) }));
     if let Some(record) = shown_trial(trials, answer) {
         cards.push(failures_card(record));
+    }
+    if is_merged {
+        return cards;
     }
     cards.extend(
         answer.figures.iter().map(|figure| json!({ "title": "Cost to the DUT", "lines": [cost_text(plan, figure)] })),
@@ -252,6 +266,25 @@ mod tests {
         }
         assert!(page.contains("AMD EPYC &lt;7B13&gt;"));
         assert!(!page.contains("INTERRUPTED"));
+    }
+
+    #[test]
+    fn a_run_of_hundreds_of_trials_still_fits_a_page() {
+        let whole = fixture::run();
+        let length_ns = whole.trials[8].began_ns + 20_000_000_000 - whole.trials[0].began_ns;
+        let mut run = fixture::external();
+        (run.trials, run.passed, run.reasons) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, record) in (0..).zip(whole.trials.iter().cycle().take(216)) {
+            let mut record = record.clone();
+            record.number = at as u32 + 1;
+            record.began_ns += at / 9 * length_ns;
+            run.trials.push(record);
+            run.passed.push(whole.passed[at as usize % 9]);
+            run.reasons.push(whole.reasons[at as usize % 9].clone());
+        }
+        let page = page_of(&run);
+        assert_sound(&page);
+        assert!(page.contains("trial 216, confirm at 980/s, passed"));
     }
 
     #[test]

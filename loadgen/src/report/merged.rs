@@ -161,8 +161,8 @@ pub(super) fn values(environment: &Value) -> Value {
         "Every trial was moved to the nearest whole second of its host's wall clock, by at most half a second; what the \
          clocks of the hosts differ by comes on top and was not measured. Trials whose sustain overlaps were added second \
          by second: counts, and histograms by their counts. The answer is the mean of the {} whole seconds in which all \
-         runs were in sustain; sums of a trial are those of each run's own sustain. CPU times, books and expectations \
-         are in each run's own report.",
+         runs were in sustain; sums of a trial are those of each run's own sustain, and the one that is shaded is that of the run that began last. \
+         CPU times, books and expectations are in each run's own report.",
         text(&merged["shared_s"])
     );
     json!({ "alignment": alignment, "runs": grid.value() })
@@ -185,9 +185,17 @@ mod tests {
         let folder = write_merged(&runs, &joined, scratch.path(), Some(&out)).unwrap();
         let page = fs::read_to_string(folder.join(PAGE)).unwrap();
         assert_sound(&page);
-        for text in ["Nadare merge", "Joined runs", "by at most half a second", "1,960", "300 ms"] {
+        for text in [
+            "Nadare merge",
+            "Joined runs",
+            "by at most half a second",
+            "1,960",
+            "300 ms",
+            "Not judged over joined runs",
+        ] {
             assert!(page.contains(text), "{text} is missing");
         }
+        assert!(!page.contains("states none") && !page.contains("Cost to the DUT"));
         let archive = Archive::read(&folder).unwrap();
         assert_eq!(archive.trials.len(), 1);
         let sum = archive.trials[0].record.due;

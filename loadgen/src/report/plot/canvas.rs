@@ -66,10 +66,20 @@ pub(super) struct Chart {
     pub(super) heads: Vec<Head>,
     /// Vertical lines with a text.
     pub(super) marks: Vec<Mark>,
-    /// What a range of x is, for who points at it; in order, they do not overlap.
-    pub(super) regions: Vec<(f64, f64, String)>,
+    /// What ranges of x are, for who points at them; in order, they do not overlap.
+    pub(super) regions: Vec<Region>,
     /// What is shown.
     pub(super) series: Vec<Series>,
+}
+
+/// What a range of x is, part by part.
+pub(super) struct Region {
+    /// Where it begins.
+    pub(super) from: f64,
+    /// Where each part ends, and its name.
+    pub(super) parts: Vec<(f64, &'static str)>,
+    /// What the whole is.
+    pub(super) text: String,
 }
 
 /// A short text above a range of x.

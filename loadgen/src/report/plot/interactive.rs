@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use super::axis::{Axis, Scale};
-use super::canvas::{Chart, Form, Head, NAMED, Series};
+use super::canvas::{Chart, Form, Head, NAMED, Region, Series};
 use plotters::style::RGBColor;
 
 /// The data of a chart; `None` for one that is told by its drawing alone (bars).
@@ -42,7 +42,7 @@ pub(super) fn data(stem: &str, chart: &Chart) -> Option<Value> {
         "notes": if notes.iter().any(Option::is_some) { json!(notes) } else { Value::Null },
         "bands": chart.bands,
         "band": chart.band_name,
-        "regions": chart.regions,
+        "regions": chart.regions.iter().map(region).collect::<Vec<_>>(),
         "heads": chart.heads.iter().map(head).collect::<Vec<_>>(),
         "marks": chart.marks.iter().map(|mark| json!({ "x": mark.x, "text": mark.text, "colour": colour(mark.colour) })).collect::<Vec<_>>(),
     }))
@@ -95,6 +95,12 @@ fn cells(series: &Series) -> Vec<Cell> {
 
 fn head(head: &Head) -> Value {
     json!([head.range.0, head.range.1, head.texts, colour(head.colour)])
+}
+
+fn region(region: &Region) -> Value {
+    let milli = |position: f64| (position * 1e3).round() / 1e3;
+    let parts = region.parts.iter().map(|&(end, name)| json!([milli(end), name]));
+    json!([milli(region.from), parts.collect::<Vec<_>>(), region.text])
 }
 
 fn look(series: &Series) -> &'static str {

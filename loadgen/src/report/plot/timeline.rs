@@ -3,7 +3,7 @@
 use plotters::style::RGBColor as RGB;
 
 use super::axis::Axis;
-use super::canvas::{BLUE, Chart, Form, GREEN, GREY, Head, INK, Mark, ORANGE, PURPLE, SKY, Series, VERMILION};
+use super::canvas::{BLUE, Chart, Form, GREEN, GREY, Head, INK, Mark, ORANGE, PURPLE, Region, SKY, Series, VERMILION};
 use super::charts::response_of;
 use super::{Material, Omitted};
 use crate::measure::record::EndedEarly;
@@ -30,7 +30,7 @@ pub(super) fn rate(material: &Material<'_>) -> Result<Chart, Omitted> {
     let over_time = OverTime::new(material).ok_or_else(|| Omitted::new(&caption, "no second was measured"))?;
     let series = vec![
         over_time.series("due (intended)", GREY, |_, at| Some(at.second.due as f64)),
-        over_time.series("started (offered)", SKY, |_, at| Some(at.second.started as f64)),
+        over_time.series("started (offered)", GREEN, |_, at| Some(at.second.started as f64)),
         over_time.series("completed (achieved)", BLUE, |_, at| Some(at.second.ended.of(Outcome::Ok) as f64)),
         over_time.series("failed", VERMILION, |_, at| Some(at.second.ended.failed() as f64)),
     ];
@@ -44,14 +44,20 @@ pub(super) fn latency(material: &Material<'_>) -> Result<Chart, Omitted> {
     let over_time = OverTime::new(material).ok_or_else(|| none("no second was measured"))?;
     let of = |name: &str, colour, percentile: f64| {
         over_time.parts(name, colour, |record, _, seconds| {
-            // Percentiles cannot be averaged: those of several seconds come from the merged histograms.
-            let mut whole = Latencies::coarse();
-            seconds.iter().for_each(|second| whole.merge(&second.latencies));
-            let value = whole.percentile(response_of(record), percentile)?;
+            let value = match seconds {
+                [second] => second.latencies.percentile(response_of(record), percentile)?,
+                // Percentiles cannot be averaged: those of several seconds come from merged histograms.
+                _ => {
+                    let mut whole = Latencies::coarse();
+                    seconds.iter().for_each(|second| whole.merge(&second.latencies));
+                    whole.percentile(response_of(record), percentile)?
+                }
+            };
             Some((value.as_nanos() as f64).max(1.0).log10())
         })
     };
-    let series = vec![of("p99", VERMILION, 99.0), of("p90", PURPLE, 90.0), of("p50", BLUE, 50.0)];
+    let mut series = vec![of("p99", VERMILION, 99.0), of("p90", PURPLE, 90.0), of("p50", BLUE, 50.0)];
+    series.retain(|series| !matches!(&series.form, Form::Steps(lines) if lines.is_empty()));
     let (lowest, highest) = range(&series).ok_or_else(|| none("no latency was measured"))?;
     let mut chart = over_time.chart("response time over the run".to_owned(), caption, String::new(), series, 0.0);
     let step = over_time.step;
@@ -205,7 +211,7 @@ impl<'a> OverTime<'a> {
             band_name: "sustain (measured)",
             heads: self.material.trials.iter().map(|record| self.head(record)).collect(),
             marks: self.material.trials.iter().filter_map(|record| self.event(record)).collect(),
-            regions: self.material.trials.iter().flat_map(|record| self.phases(record)).collect(),
+            regions: self.material.trials.iter().map(|record| self.phases(record)).collect(),
             series,
         }
     }
@@ -230,28 +236,28 @@ impl<'a> OverTime<'a> {
     }
 
     /// The phases of a trial, as far as they were measured.
-    fn phases(&self, record: &TrialRecord) -> Vec<(f64, f64, String)> {
-        let start = self.start(record);
-        let measured = start + record.seconds.len() as f64;
+    fn phases(&self, record: &TrialRecord) -> Region {
+        let from = self.start(record);
+        let measured = from + record.seconds.len() as f64;
         let passed = match self.material.passed(record.number) {
             Some(true) => ", passed",
             Some(false) => ", did not pass",
             None => "",
         };
-        let what = format!("trial {}, {} at {}{passed}", record.number, record.purpose.name(), load_text(record.load));
-        let mut from = start;
-        let lengths = [
+        let mut end = from;
+        let mut parts = Vec::new();
+        for (phase, length) in [
             (Phase::RampUp, record.ramp_up.as_secs_f64()),
             (Phase::Sustain, record.sustain.as_secs_f64()),
             (Phase::RampDown, record.ramp_down.as_secs_f64()),
             (Phase::Drain, f64::INFINITY),
-        ];
-        let phase = |(phase, length): (Phase, f64)| {
-            let range = (from, (from + length).min(measured));
-            from = range.1;
-            (range.0 < range.1).then(|| (range.0, range.1, format!("{what}: {}", phase.name())))
-        };
-        lengths.into_iter().filter_map(phase).collect()
+        ] {
+            let begin = end;
+            end = (begin + length).min(measured);
+            parts.extend((begin < end).then(|| (end, phase.name())));
+        }
+        let text = format!("trial {}, {} at {}{passed}", record.number, record.purpose.name(), load_text(record.load));
+        Region { from, parts, text }
     }
 
     /// From where to where sustain went.
