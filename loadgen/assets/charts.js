@@ -131,7 +131,9 @@
     if (data.notes?.[at]) say("", data.notes[at]);
     if (part) say("", `${what}: ${part[1]}`);
     data.series.forEach((item, i) => {
-      if (plot.series[i + 1].show && item.ys[at] !== null) say(item.name, text[data.y.scale](item.ys[at]));
+      // The end of a step repeats its value, which is not that of what comes after.
+      const ends = item.look === "steps" && item.ys[at + 1] == null;
+      if (plot.series[i + 1].show && item.ys[at] !== null && !ends) say(item.name, text[data.y.scale](item.ys[at]));
     });
   };
 

@@ -46,11 +46,15 @@ fn frame(pictures: &[Picture]) -> Value {
     })
 }
 
-/// The charts' data as JSON that cannot end its element.
+/// The charts' data.
 fn island(pictures: &[Picture]) -> String {
-    let charts: Vec<&Value> =
-        pictures.iter().filter_map(|picture| picture.drawn.as_ref().ok()?.live.as_ref()).collect();
-    Value::from_iter(charts.into_iter().cloned()).to_string().replace('<', "\\u003c")
+    let live = |picture: &Picture| picture.drawn.as_ref().ok()?.live.clone();
+    contained(&pictures.iter().filter_map(live).collect())
+}
+
+/// JSON that cannot end the element it stands in, whatever its texts are.
+fn contained(value: &Value) -> String {
+    value.to_string().replace('<', "\\u003c")
 }
 
 fn picture_value(picture: &Picture) -> Value {

@@ -48,6 +48,39 @@ fn every_picture_of_a_search_is_drawn_and_well_formed() {
 }
 
 #[test]
+fn a_chart_carries_the_numbers_of_its_drawing() {
+    let run = fixture::run();
+    let pictures = pictures_of(run);
+    let data = |stem: &str| {
+        let picture = pictures.iter().find(|picture| picture.stem == stem).unwrap();
+        picture.drawn.as_ref().unwrap().live.clone()
+    };
+    assert!(data("servers").is_none());
+    let rate = data("rate").unwrap();
+    let xs: Vec<f64> = serde_json::from_value(rate["xs"].clone()).unwrap();
+    assert!(xs.windows(2).all(|pair| pair[0] < pair[1]));
+    let ys: Vec<Option<f64>> = serde_json::from_value(rate["series"][0]["ys"].clone()).unwrap();
+    assert_eq!(ys.len(), xs.len());
+    // One row per second, the end of each trial, and a gap between two of them.
+    let seconds: usize = run.trials.iter().map(|record| record.seconds.len()).sum();
+    assert_eq!(xs.len(), seconds + run.trials.len() + run.trials.len() - 1);
+    assert_eq!(ys.iter().filter(|y| y.is_none()).count(), run.trials.len() - 1);
+    let due: Vec<u64> = run.trials[0].seconds.iter().map(|second| second.due).collect();
+    assert_eq!(ys[..due.len()].iter().map(|y| y.unwrap() as u64).collect::<Vec<_>>(), due);
+    assert_eq!(rate["regions"][8][2], "trial 9, confirm at 980/s, passed");
+    assert_eq!(rate["regions"][8][1].as_array().unwrap().len(), 4);
+
+    let load = data("latency_load").unwrap();
+    let crosses: Vec<bool> = serde_json::from_value(load["crosses"].clone()).unwrap();
+    // 980/s was tried twice: one row for each trial.
+    assert_eq!((crosses.len(), crosses.iter().filter(|cross| **cross).count()), (8, 3));
+    let p50 = run.trials[8].latencies.percentile(crate::measure::Latency::Response, 50.0).unwrap();
+    let at = load["notes"].as_array().unwrap().iter().position(|note| note == "trial 9").unwrap();
+    let shown = load["series"][1]["ys"][at].as_f64().unwrap();
+    assert!((shown - (p50.as_nanos() as f64).log10()).abs() < 1e-5, "{shown}");
+}
+
+#[test]
 fn a_picture_without_data_says_why() {
     let pictures = pictures_of(&fixture::external());
     let why = |stem: &str| pictures.iter().find(|picture| picture.stem == stem).unwrap().drawn.as_ref().err();
