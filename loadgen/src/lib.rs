@@ -12,6 +12,7 @@
 //! - [`workload`]: what one operation is, sans-I/O (pure).
 //! - [`measure`]: what a trial measured (pure).
 //! - [`verdict`]: what it means (pure).
+//! - [`sizing`]: how many devices a site has to buy (pure).
 //! - [`testbed`]: starts, pins, samples and stops DUT and reflectors.
 //! - [`archive`]: a run folder, read back.
 //! - [`compare`]: finished runs beside each other (pure).
@@ -31,6 +32,7 @@ pub mod report;
 pub mod scenario;
 pub mod schedule;
 pub mod search;
+pub mod sizing;
 pub mod statistics;
 pub mod suite;
 pub mod testbed;
