@@ -61,7 +61,7 @@ impl Grid {
     }
 
     /// Puts a sentence below the last row, over its whole width.
-    fn note(&mut self, note: String) {
+    pub(super) fn note(&mut self, note: String) {
         if let Some(row) = self.rows.last_mut() {
             row.note = note;
         }

@@ -79,10 +79,10 @@ pub fn summary(plan: &Plan, trials: &[TrialRecord], answer: &Answer, folder: &Pa
 }
 
 /// Text under construction: labels on the left, text beside them.
-struct Lines(String);
+pub(super) struct Lines(pub(super) String);
 
 impl Lines {
-    fn line(&mut self, label: &str, text: &str) {
+    pub(super) fn line(&mut self, label: &str, text: &str) {
         // A text of several lines stays in its column.
         let text = text.replace('\n', &format!("\n{:width$}", "", width = LABEL + 1));
         let line = format!("{label:<LABEL$} {text}");
