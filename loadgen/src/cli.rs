@@ -48,8 +48,14 @@ pub enum Command {
     Report(ReportArgs),
     /// Join runs of one scenario that went side by side, by absolute time
     Merge(MergeArgs),
+    /// Say how many of the measured devices a site has to buy
+    Size(SizeArgs),
     /// Print the JSON schema of scenario files, for editors
-    Schema,
+    Schema {
+        /// Of which files.
+        #[arg(value_enum, default_value_t = Schema::Scenario)]
+        of: Schema,
+    },
     /// Print completions for a shell
     Completions {
         /// Which shell.
@@ -58,6 +64,15 @@ pub enum Command {
     /// A part of a testbed, started by a run for itself
     #[command(hide = true)]
     Role(RoleArgs),
+}
+
+/// Files that have a schema.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Schema {
+    /// Scenario and DUT files.
+    Scenario,
+    /// Demand files.
+    Demand,
 }
 
 /// What changes a scenario from outside its file.
@@ -281,6 +296,26 @@ pub struct TrendArgs {
     /// Exit with 1 if the last change is one for the worse, and with 4 if there are too few gates
     #[arg(long)]
     pub strict: bool,
+}
+
+/// Arguments of `size`.
+#[derive(Args, Clone, Debug)]
+pub struct SizeArgs {
+    /// Run folders of the devices to choose from, repeats included
+    #[arg(long, value_name = "RUN", num_args = 1.., required = true)]
+    pub from: Vec<PathBuf>,
+    /// What the site needs; scenarios/demand.example.toml explains every key
+    #[arg(long, value_name = "FILE")]
+    pub demand: PathBuf,
+    /// Run folders of one device with different numbers of workers, for what another size would carry
+    #[arg(long, value_name = "RUN", num_args = 1..)]
+    pub scaling: Vec<PathBuf>,
+    /// Take the estimate from the device's CPU time where only a lower bound was measured
+    #[arg(long)]
+    pub trust_cpu_estimate: bool,
+    /// Where the report's folder is made
+    #[arg(long, value_name = "FOLDER", default_value = "reports")]
+    pub reports: PathBuf,
 }
 
 #[cfg(test)]

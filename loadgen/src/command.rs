@@ -6,6 +6,7 @@ mod doctor;
 mod export;
 mod rework;
 mod run;
+mod size;
 mod trend;
 mod versus;
 
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Schema};
 use crate::report;
 use crate::testbed;
 use crate::verdict::answer::Exit;
@@ -76,8 +77,13 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::Export(arguments)) => export::export(&arguments),
         Some(Command::Report(arguments)) => rework::report(&arguments),
         Some(Command::Merge(arguments)) => rework::merge(&arguments),
-        Some(Command::Schema) => {
-            let schema = serde_json::to_string_pretty(&crate::scenario::schema()).map_err(Failure::host)?;
+        Some(Command::Size(arguments)) => size::size(&arguments),
+        Some(Command::Schema { of }) => {
+            let schema = match of {
+                Schema::Scenario => crate::scenario::schema(),
+                Schema::Demand => crate::sizing::demand::schema(),
+            };
+            let schema = serde_json::to_string_pretty(&schema).map_err(Failure::host)?;
             report::say(&schema);
             Ok(Exit::Met)
         }

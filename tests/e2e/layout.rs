@@ -98,6 +98,7 @@ fn pure_files_are_pure() {
         "loadgen/src/gate",
         "loadgen/src/statistics",
         "loadgen/src/verdict",
+        "loadgen/src/sizing",
         "lb/src/config",
         "lb/src/service/http/defect",
         "lb/src/service/http/exchange",

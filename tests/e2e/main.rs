@@ -10,6 +10,7 @@
 //! - [`kill`]: a role is killed in the middle of a run.
 //! - [`layout`]: the invariants of the code base.
 //! - [`proxies`], [`recorder`]: load balancers as processes, a server that keeps what it was sent.
+//! - [`sizing`]: `loadgen size` as a user meets it.
 //! - [`streams`]: seeded streams, good and evil, through a real `lb`.
 //! - [`limits`]: the DUT or the reflectors behind it: the answer names the right one.
 //! - [`peers`]: the comparison with other programs runs.
@@ -38,6 +39,7 @@ mod proxies;
 mod recorder;
 mod resume;
 mod rework;
+mod sizing;
 mod streams;
 mod survive;
 mod truth;

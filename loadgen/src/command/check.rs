@@ -1,4 +1,4 @@
-//! `loadgen check`: whether scenario and DUT files are sound, and what they resolve to.
+//! `loadgen check`: whether scenario, DUT and demand files are sound, and what they resolve to.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use crate::cli::CheckArgs;
 use crate::report;
 use crate::scenario;
 use crate::scenario::Overrides;
+use crate::sizing;
 use crate::testbed;
 use crate::verdict::answer::Exit;
 
@@ -59,8 +60,14 @@ fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Fa
 }
 
 fn check_one(file: &Path, overrides: &Overrides) -> anyhow::Result<String> {
-    let is_dut = fs::read_to_string(file).is_ok_and(|text| scenario::is_dut_file(&text));
-    if is_dut {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    if sizing::demand::is_demand_file(&text) {
+        let demand = sizing::demand::parse(&file.display().to_string(), &text)?;
+        let services = demand.services.len();
+        let plural = if services == 1 { "" } else { "s" };
+        return Ok(format!("{}: demand of {}, {services} service{plural}\n", file.display(), demand.site));
+    }
+    if scenario::is_dut_file(&text) {
         let dut = scenario::check_dut_file(file)?;
         testbed::check_dut(&dut)?;
         return Ok(format!("{}: DUT {}, clients connect to {}\n", file.display(), dut.name, dut.service));
