@@ -6,7 +6,7 @@
 //! can be told at all. A start costs about 0.2 s. The ramp-up is the warm-up: it is not measured.
 //! Each contender's runs are kept as the trials of one ordinary run folder.
 //! What the figures of a round mean, and in which order contenders run, is decided by the caller;
-//! [`order`] gives a random one.
+//! [`order()`] gives a random one.
 
 mod figures;
 mod order;
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use figures::{applicable, unmeasured, values};
 pub use order::order;
-pub use validity::{DEATH, invalid};
+pub use validity::invalid;
 
 use super::probe::ProbeError;
 use super::{Options, Parts, Run, RunError, carrier, limits};
@@ -112,6 +112,16 @@ impl Rounds {
         &self.live
     }
 
+    /// The plan of a contender.
+    pub fn plan(&self, contender: usize) -> &Plan {
+        &self.places[contender].plan
+    }
+
+    /// Why a trial of a contender does not count, if it does not; see [`invalid()`].
+    pub fn invalid(&self, contender: usize, trial: &TrialRecord) -> Option<String> {
+        invalid(&self.places[contender].plan, trial)
+    }
+
     /// What disturbed the runs of a contender without preventing them, each text once.
     pub fn warnings(&self, contender: usize) -> &[String] {
         &self.places[contender].warnings
@@ -165,7 +175,7 @@ impl Place {
         environment["engine"] = chosen.facts;
         let folder = RunFolder::create_at(path.clone(), &plan, &scenario::plan_text(&plan), &environment)?;
         Ok(Self {
-            holding: holding(&plan),
+            holding: holding_plan(&plan),
             sources: limits::sources(&plan).map_err(RunError::Infeasible)?,
             carrier: chosen.carrier,
             folder: Some(folder),
@@ -180,7 +190,7 @@ impl Place {
 }
 
 /// The plan with connections that are held, each proven alive by a transaction, instead of its load.
-fn holding(plan: &Plan) -> Plan {
+fn holding_plan(plan: &Plan) -> Plan {
     let mut holding = plan.clone();
     holding.load.unit = Unit::Connections;
     holding.load.rate = None;
@@ -208,8 +218,10 @@ impl<'a> Run<'a> {
             }
             self.plan = plan;
         }
-        let load = search::trial_load(self.plan.load.unit, self.plan.load.rate.map_or(1.0, |rate| rate.as_f64()));
-        self.fixed(load, self.plan.load.phases.sustain)
+        let load = &self.plan.load;
+        let count = load.count.map_or(1.0, |count| f64::from(count.get()));
+        let stated = search::trial_load(load.unit, load.rate.map_or(count, |rate| rate.as_f64()));
+        self.fixed(stated, load.phases.sustain)
     }
 
     fn fixed(&mut self, load: TrialLoad, sustain: Duration) -> Result<(), RunError> {

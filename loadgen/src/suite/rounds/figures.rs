@@ -79,3 +79,55 @@ fn memory_in_sustain(trial: &TrialRecord) -> Option<f64> {
     let last = inside.next_back()?;
     Some(last.role(Role::Dut)?.rss_anon_bytes as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    /// A trial of the fixture with so many connections held, and so much memory in its DUT throughout.
+    fn held(count: u32, bytes: u64) -> TrialRecord {
+        let mut record = fixture::run().trials[4].clone();
+        record.load = TrialLoad::Held(count);
+        record.open_min_in_sustain = count.into();
+        let roles = record.samples.iter_mut().flat_map(|sample| &mut sample.roles);
+        roles.filter(|role| role.role == Role::Dut).for_each(|role| role.rss_anon_bytes = bytes);
+        record
+    }
+
+    #[test]
+    fn memory_per_connection_is_a_slope_and_knows_when_connections_were_lost() {
+        let memory = |trials: &[TrialRecord]| values(&fixture::run().plan, trials, &[Metric::MemoryPerConnection]);
+        let trials = [held(HELD[0], 5_000_000), held(HELD[1], 7_000_000)];
+        assert_eq!(memory(&trials), [(Metric::MemoryPerConnection, 2_000.0)]);
+        let mut lost = trials.clone();
+        lost[1].open_min_in_sustain -= 1;
+        assert_eq!(memory(&lost), []);
+        assert_eq!(memory(&trials[..1]), []);
+    }
+
+    #[test]
+    fn transactions_per_cpu_second_follow_the_utilisation_law() {
+        let run = fixture::run();
+        let trial = &run.trials[4];
+        let (before, after) = usage::sustain(trial).unwrap();
+        let cores = usage::role(before, after, Role::Dut).unwrap().cores;
+        let metrics = [Metric::TransactionsPerCpuSecond, Metric::Tps];
+        let found = values(&run.plan, std::slice::from_ref(trial), &metrics);
+        assert_eq!(found[0].1, found[1].1 / cores);
+        assert!(cores > 0.0 && found[0].1 > 0.0);
+    }
+
+    #[test]
+    fn a_scenario_is_gated_by_what_it_measures_once() {
+        let mut plan = fixture::run().plan.clone();
+        let names = |plan: &Plan| applicable(plan).iter().map(|metric| metric.name()).collect::<Vec<_>>().join(" ");
+        assert_eq!(names(&plan), "transactions-per-cpu-second cps response-time-p99 memory-per-connection");
+        plan.workload.requests_per_connection = std::num::NonZeroU32::new(4);
+        assert_eq!(names(&plan), "transactions-per-cpu-second cps tps response-time-p99 memory-per-connection");
+        plan.load.unit = Unit::TransactionsPerSecond;
+        assert_eq!(names(&plan), "transactions-per-cpu-second tps response-time-p99 memory-per-connection");
+        plan.testbed.dut.kind = DutKind::None;
+        assert_eq!(names(&plan), "tps response-time-p99");
+    }
+}

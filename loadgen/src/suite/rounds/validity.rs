@@ -3,18 +3,20 @@
 
 use crate::measure::TrialRecord;
 use crate::measure::books;
+use crate::measure::record::TrialLoad;
 use crate::scenario::Plan;
 use crate::search::Found;
 use crate::verdict::{self, Context};
 
-/// How a reason begins that is the DUT's own death.
-pub const DEATH: &str = "the DUT died";
 /// Rules about tester and host, by the names under which a verdict states its evidence.
 const TESTER: [&str; 7] = ["steal", "descriptors", "G2", "G3", "G4", "G5", "G6"];
 
 /// Why a trial does not count, if it does not: it was cut short or robbed of its processor, the tester
-/// could not keep its own rules, or the books of client and reflectors disagree.
+/// could not keep its own rules, or the books of client and reflectors disagree. `plan` is the contender's;
+/// a trial of held connections is judged by what it was made of.
 pub fn invalid(plan: &Plan, record: &TrialRecord) -> Option<String> {
+    let holding = matches!(record.load, TrialLoad::Held(_)).then(|| super::holding_plan(plan));
+    let plan = holding.as_ref().unwrap_or(plan);
     let passed = verdict::passes(plan, record);
     if !passed.decided {
         return Some(passed.reasons.join("; "));
@@ -47,7 +49,7 @@ mod tests {
         assert!(invalid(plan, &cut).unwrap().starts_with("it was interrupted"));
         let mut died = record.clone();
         died.ended_early = Some(EndedEarly::DutDied("signal 9".to_owned()));
-        assert!(invalid(plan, &died).unwrap().starts_with(DEATH));
+        assert!(invalid(plan, &died).unwrap().starts_with("the DUT died"));
         let mut late = record.clone();
         let due = late.due;
         late.outcomes.add(Outcome::UnsentLate, due / 10);
