@@ -4,6 +4,9 @@
 //! one line per finished trial, `result.json` comes last. A run that was killed therefore still gives
 //! its finished trials. Reading judges nothing and changes nothing.
 
+pub mod gate;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -129,7 +132,7 @@ impl Archive {
     pub fn read(folder: &Path) -> Result<Self, ArchiveError> {
         let mut begun: Begun = parse(&folder.join(BEGUN), Some(SCHEMA))?;
         let mut warnings = Vec::new();
-        let trials = read_trials(&folder.join(TRIALS), &mut warnings)?;
+        let trials: Vec<Kept> = read_lines(&folder.join(TRIALS), "trial", &mut warnings)?;
         let result = folder.join(RESULT);
         let answer = if fs::exists(&result).unwrap_or(false) {
             Some(parse::<ResultFile>(&result, None)?.answer)
@@ -162,14 +165,22 @@ impl Archive {
 
 /// The host in one line, from the facts of `environment.json`.
 pub fn host_fingerprint(environment: &Value) -> String {
-    let fact = |name: &str| match &environment[name] {
+    HOST.map(|name| format!("{name}={}", host_fact(environment, name))).join("; ")
+}
+
+/// The same facts by name.
+pub fn host_facts(environment: &Value) -> BTreeMap<String, String> {
+    HOST.map(|name| (name.to_owned(), host_fact(environment, name))).into()
+}
+
+const HOST: [&str; 7] = ["cpu_model", "cores", "cores_allowed", "kernel", "architecture", "governor", "virtualisation"];
+
+fn host_fact(environment: &Value, name: &str) -> String {
+    match &environment[name] {
         Value::Null => "unknown".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
-    };
-    ["cpu_model", "cores", "cores_allowed", "kernel", "architecture", "governor", "virtualisation"]
-        .map(|name| format!("{name}={}", fact(name)))
-        .join("; ")
+    }
 }
 
 #[derive(Deserialize)]
@@ -203,20 +214,26 @@ fn parse<T: DeserializeOwned>(path: &Path, schema: Option<u32>) -> Result<T, Arc
     }
 }
 
-fn read_trials(path: &Path, warnings: &mut Vec<String>) -> Result<Vec<Kept>, ArchiveError> {
+/// One value per line. A last line that was cut off is left out with a warning.
+fn read_lines<T: DeserializeOwned>(
+    path: &Path,
+    what: &str,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<T>, ArchiveError> {
     let text = read(path)?;
-    let mut trials = Vec::new();
+    let mut values = Vec::new();
     let mut lines = text.lines().enumerate().peekable();
     while let Some((at, line)) = lines.next() {
         match serde_json::from_str(line) {
-            Ok(kept) => trials.push(kept),
+            Ok(value) => values.push(value),
             Err(_) if lines.peek().is_none() && !text.ends_with('\n') => {
-                warnings.push(format!("line {} of {TRIALS} was cut off: that trial is left out", at + 1));
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                warnings.push(format!("line {} of {name} was cut off: that {what} is left out", at + 1));
             }
             Err(source) => return Err(ArchiveError::Damaged { path: path.to_owned(), line: at + 1, source }),
         }
     }
-    Ok(trials)
+    Ok(values)
 }
 
 /// Puts back the texts that lie beside [`BEGUN`] as files. One that is missing stays empty: nothing

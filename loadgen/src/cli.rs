@@ -50,6 +50,8 @@ pub enum Command {
     Merge(MergeArgs),
     /// Say how many of the measured devices a site has to buy
     Size(SizeArgs),
+    /// Say whether one build of a load balancer is worse than another, for CI
+    Gate(Box<GateArgs>),
     /// Print the JSON schema of scenario files, for editors
     Schema {
         /// Of which files.
@@ -316,6 +318,98 @@ pub struct SizeArgs {
     /// Where the report's folder is made
     #[arg(long, value_name = "FOLDER", default_value = "reports")]
     pub reports: PathBuf,
+}
+
+/// Arguments of `gate`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Exit codes: 0 no regression, or not enough evidence; 1 a regression; 2 usage; 3 this host cannot run \
+                        it; 4 not enough evidence with --strict, or unfinished; 130 interrupted."
+)]
+pub struct GateArgs {
+    /// A scenario with a fixed load, such as scenarios/ci/cps.toml
+    #[arg(required_unless_present = "rejudge", conflicts_with = "rejudge")]
+    pub scenario: Option<PathBuf>,
+    /// What was there before: a DUT file, or reference:PROGRAM for another build of the reference LB
+    #[arg(long, value_name = "SPEC", required_unless_present = "rejudge", conflicts_with = "rejudge")]
+    pub baseline_dut: Option<String>,
+    /// What is judged
+    #[arg(long, value_name = "SPEC", required_unless_present_any = ["rejudge", "aa"], conflicts_with_all = ["rejudge", "aa"])]
+    pub candidate_dut: Option<String>,
+    /// The baseline against itself: what this machine can tell apart
+    #[arg(long, conflicts_with = "rejudge")]
+    pub aa: bool,
+    /// A metric to gate, and how much worse it may become: cps, tps=10%; may be given several times
+    #[arg(long, value_name = "NAME[=DELTA]", conflicts_with = "rejudge")]
+    pub metric: Vec<String>,
+    /// Only transactions per DUT CPU-second, without guards: fewer and shorter pairs
+    #[arg(long, conflicts_with_all = ["metric", "rejudge"])]
+    pub primary_only: bool,
+    /// How much worse every metric may become that has no DELTA of its own
+    #[arg(long, conflicts_with = "rejudge")]
+    pub delta: Option<Percent>,
+    /// Most valid pairs before it gives up; with --aa how many are measured
+    #[arg(long, value_name = "PAIRS", conflicts_with = "rejudge")]
+    pub rounds_max: Option<u32>,
+    /// Numbers of valid pairs at which it looks, instead of the usual ones; needs --alpha
+    #[arg(long, value_delimiter = ',', requires = "alpha", conflicts_with = "rejudge")]
+    pub looks: Vec<u32>,
+    /// Share of wrong failures that each look may add
+    #[arg(long, value_delimiter = ',', requires = "looks", conflicts_with = "rejudge")]
+    pub alpha: Vec<Percent>,
+    /// How long each run is measured, instead of the scenario's sustain
+    #[arg(long, value_name = "DURATION", conflicts_with = "rejudge")]
+    pub run: Option<Span>,
+    /// Fixes which side of each pair runs first; from the clock if left out
+    #[arg(long, conflicts_with = "rejudge")]
+    pub seed: Option<u64>,
+    /// Not enough evidence is exit code 4
+    #[arg(long)]
+    pub strict: bool,
+    /// Say how it came to its answer
+    #[arg(long)]
+    pub explain: bool,
+    /// Judge a finished gate again from its folder, by the rule it was begun with
+    #[arg(long, value_name = "FOLDER")]
+    pub rejudge: Option<PathBuf>,
+    /// Where its report goes beside its folder.
+    #[command(flatten)]
+    pub outlets: GateOutlets,
+    /// Another value for a key of the scenario: load.rate=500; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "rejudge")]
+    pub set: Vec<String>,
+    /// Where run folders are made
+    #[arg(long, value_name = "FOLDER", default_value = "reports")]
+    pub reports: PathBuf,
+    /// No live line
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Where the report of a gate goes beside its folder.
+#[derive(Args, Clone, Debug, Default)]
+pub struct GateOutlets {
+    /// JUnit XML as well
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Markdown as well; without it appended to $GITHUB_STEP_SUMMARY where that is set
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
+    /// The answer as JSON as well
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Append this gate to a history for `trend`; one of another scenario or host is refused
+    #[arg(long, value_name = "FILE", conflicts_with = "rejudge")]
+    pub history: Option<PathBuf>,
+    /// What the history calls this gate
+    #[arg(long, requires = "history")]
+    pub label: Option<String>,
+    /// Commit of the baseline, for the history
+    #[arg(long, value_name = "COMMIT", requires = "history")]
+    pub baseline_commit: Option<String>,
+    /// Commit of the candidate, for the history
+    #[arg(long, value_name = "COMMIT", requires = "history")]
+    pub candidate_commit: Option<String>,
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod check;
 mod compare;
 mod doctor;
 mod export;
+mod gate;
 mod rework;
 mod run;
 mod size;
@@ -73,6 +74,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::Check(arguments)) => check::check(&arguments),
         Some(Command::Doctor(arguments)) => doctor::doctor(&arguments),
         Some(Command::Trend(arguments)) => trend::trend(&arguments),
+        Some(Command::Gate(arguments)) => gate::gate(&arguments),
         Some(Command::Compare(arguments)) => compare::compare(&arguments),
         Some(Command::Export(arguments)) => export::export(&arguments),
         Some(Command::Report(arguments)) => rework::report(&arguments),

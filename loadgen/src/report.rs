@@ -12,6 +12,7 @@ mod error;
 pub mod export;
 mod figures;
 mod folder;
+pub mod gate;
 mod html;
 mod live;
 mod merged;

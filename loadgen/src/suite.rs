@@ -6,6 +6,7 @@
 
 mod calibrate;
 mod carrier;
+pub mod gating;
 pub mod limits;
 mod more_workers;
 mod past;
