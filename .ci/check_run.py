@@ -28,6 +28,11 @@ timeline = rows("timeline.csv")
 rows("latency.csv")
 result = json.load(open(folder / "result.json"))
 
+begun = json.load(open(folder / "begun.json"))
+assert begun["schema"] == 1 and begun["plan"]["name"] == summary["scenario"], begun["schema"]
+kept = [json.loads(line) for line in open(folder / "trials.jsonl")]
+assert [trial["record"]["number"] for trial in kept] == [int(row["trial"]) for row in trials], "trials.jsonl"
+
 figure = float(summary[f"{summary['figure']}_mean"])
 assert figure > 0, summary
 assert summary["failed"] == "0", summary
