@@ -177,16 +177,18 @@ fn mlr_brackets_a_cap_within_its_width() {
 }
 
 #[test]
+#[ignore = "long: half a minute; the others have a queueing DUT for another method; run by name"]
 fn mlr_brackets_a_queueing_cap_within_its_width() {
     brackets_a_rate_cap("method = \"mlr\"\nfactor = 2\nwidth = \"5%\"", "queue");
 }
 
 #[test]
 fn plain_bisection_brackets_a_cap_within_its_width() {
-    brackets_a_rate_cap("method = \"bisect\"\nwidth = \"5%\"", "refuse");
+    brackets_a_rate_cap("method = \"bisect\"\nwidth = \"5%\"", "queue");
 }
 
 #[test]
+#[ignore = "long: half a minute; the next two find the same with a narrower width; run by name"]
 fn a_climb_brackets_a_cap_within_its_width() {
     brackets_a_rate_cap("method = \"climb\"\nfactor = 2\nwidth = \"5%\"", "refuse");
 }
