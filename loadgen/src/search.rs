@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::measure::record::{Purpose, TrialLoad};
 use crate::scenario::plan::Unit;
+use crate::statistics::Summary;
 
 pub mod burst;
 mod choose;
@@ -80,7 +81,7 @@ pub struct Details {
 }
 
 /// The spread of what several searches found, in the unit of the load.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Repeats {
     /// Searches that were asked for.
     pub asked: u32,
@@ -92,15 +93,16 @@ pub struct Repeats {
     pub median: f64,
     /// The highest.
     pub max: f64,
+    /// What each search found, in the order in which they were done; empty where it was not written down.
+    #[serde(default)]
+    pub values: Vec<f64>,
 }
 
 impl Repeats {
     /// The spread of these loads, 0 for a search that found nothing; `None` if none came to an end.
-    pub fn of(asked: u32, mut loads: Vec<f64>) -> Option<Self> {
-        loads.sort_by(f64::total_cmp);
-        let (min, max) = (*loads.first()?, *loads.last()?);
-        let median = f64::midpoint(loads[(loads.len() - 1) / 2], loads[loads.len() / 2]);
-        Some(Self { asked, n: loads.len() as u32, min, median, max })
+    pub fn of(asked: u32, loads: Vec<f64>) -> Option<Self> {
+        let Summary { count, min, median, max } = Summary::of(&loads)?;
+        Some(Self { asked, n: count as u32, min, median, max, values: loads })
     }
 }
 

@@ -116,10 +116,10 @@ pub(super) const SUMMARY: &[(&str, FigureRowField)] = &[
     ("failed_ratio_upper95", |f| {
         f.answer.validation.resolution.map(|found| found.failed_ratio_upper95.to_string()).unwrap_or_default()
     }),
-    ("repeats", |f| f.figure.repeats.map(|repeats| repeats.n.to_string()).unwrap_or_default()),
-    ("repeats_min", |f| maybe_bare(f.figure.repeats.map(|repeats| repeats.min))),
-    ("repeats_median", |f| maybe_bare(f.figure.repeats.map(|repeats| repeats.median))),
-    ("repeats_max", |f| maybe_bare(f.figure.repeats.map(|repeats| repeats.max))),
+    ("repeats", |f| f.figure.repeats.as_ref().map(|repeats| repeats.n.to_string()).unwrap_or_default()),
+    ("repeats_min", |f| maybe_bare(f.figure.repeats.as_ref().map(|repeats| repeats.min))),
+    ("repeats_median", |f| maybe_bare(f.figure.repeats.as_ref().map(|repeats| repeats.median))),
+    ("repeats_max", |f| maybe_bare(f.figure.repeats.as_ref().map(|repeats| repeats.max))),
     ("conditional_throughput", |f| {
         let strict = f.figure.goals.first().filter(|goal| goal.exceed > 0.0);
         maybe_bare(strict.and_then(|goal| goal.conditional_throughput))

@@ -120,7 +120,7 @@ pub(super) fn figure_unit(plan: &Plan, figure: &Figure) -> &'static str {
 
 /// The spread of several searches: `5 searches: lowest 9,800, median 10,100, highest 10,400`.
 pub(super) fn spread_text(figure: &Figure) -> Option<String> {
-    let repeats = figure.repeats?;
+    let repeats = figure.repeats.as_ref()?;
     let [min, median, max] = [repeats.min, repeats.median, repeats.max].map(amount);
     Some(format!("{} of {} searches: lowest {min}, median {median}, highest {max}", repeats.n, repeats.asked))
 }

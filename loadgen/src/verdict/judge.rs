@@ -256,7 +256,7 @@ impl<'a> Case<'a> {
             dut_cpu_us_per_operation: cpu_us,
             estimated_capacity_per_core: cpu_us.map(|cpu_us| 1e6 / cpu_us),
             ceiling: self.ceiling_value(),
-            repeats: self.context.details.repeats,
+            repeats: self.context.details.repeats.clone(),
             goals: self.context.details.goals.iter().map(GoalFigure::from).collect(),
         }
     }

@@ -22,7 +22,7 @@ pub(super) fn nothing_decides(trials: &[&TrialRecord], context: &Context) -> Str
     if trials.is_empty() {
         return "undecided: no trial was completed".to_owned();
     }
-    match context.details.repeats.filter(|repeats| repeats.max > 0.0) {
+    match context.details.repeats.as_ref().filter(|repeats| repeats.max > 0.0) {
         Some(repeats) => format!(
             "undecided: of {} searches at least one found no load that is carried, another one {}: nothing can be \
              planned with",
@@ -75,7 +75,8 @@ fn collapsed(context: &Context) -> Option<String> {
 }
 
 fn too_few_repeats(context: &Context) -> Option<String> {
-    let repeats = context.details.repeats.filter(|repeats| repeats.n < repeats.asked && !context.interrupted)?;
+    let repeats =
+        context.details.repeats.as_ref().filter(|repeats| repeats.n < repeats.asked && !context.interrupted)?;
     let (n, asked) = (repeats.n, repeats.asked);
     // A first search that found nothing is not repeated.
     (repeats.max > 0.0)
@@ -83,7 +84,7 @@ fn too_few_repeats(context: &Context) -> Option<String> {
 }
 
 fn some_found_nothing(context: &Context) -> Option<String> {
-    let repeats = context.details.repeats.filter(|repeats| repeats.min <= 0.0 && repeats.max > 0.0)?;
+    let repeats = context.details.repeats.as_ref().filter(|repeats| repeats.min <= 0.0 && repeats.max > 0.0)?;
     Some(format!(
         "of {} searches the best found {}, the median {}, and the worst nothing at all: look for what differs between \
          them before measuring again",

@@ -103,8 +103,9 @@ fn the_spread_of_repeats_stands_beside_the_figure() {
         Run::of_dut().with(|run| run.context.details = Details { repeats, goals: Vec::new() })
     };
     let answer = with(&[2_000.0, 2_400.0, 2_100.0], 5).answer(&cps(""));
-    let repeats = answer.figures[0].repeats.unwrap();
+    let repeats = answer.figures[0].repeats.as_ref().unwrap();
     assert_eq!((repeats.n, repeats.min, repeats.median, repeats.max), (3, 2_000.0, 2_100.0, 2_400.0));
+    assert_eq!(repeats.values, [2_000.0, 2_400.0, 2_100.0]);
     assert!(answer.warnings.iter().any(|text| text.starts_with("3 of 5 searches")), "{:?}", answer.warnings);
     let nothing = with(&[0.0, 2_000.0], 2).with(|run| {
         run.found = Found { lower: None, upper: Some(500.0), at_least: false };
