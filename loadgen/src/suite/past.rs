@@ -32,6 +32,8 @@ pub struct Past {
     /// Wall time of the search until the last one ended.
     spent: Duration,
     is_searching: bool,
+    /// How many were of no use, because the search took another way.
+    discarded: usize,
 }
 
 impl Past {
@@ -49,6 +51,11 @@ impl Past {
     /// Whether none is left.
     pub fn is_empty(&self) -> bool {
         self.left.is_empty()
+    }
+
+    /// How many trials of the earlier run were of no use.
+    pub(super) fn discarded(&self) -> usize {
+        self.discarded
     }
 
     /// From here on trials are those of the search, whose time counts.
@@ -74,8 +81,12 @@ impl Past {
     pub(super) fn take(&mut self, wanted: &Wanted) -> Option<TrialRecord> {
         let elapsed = self.elapsed()?;
         let next = self.left.front()?;
-        let same = next.purpose == wanted.purpose && next.load == wanted.load && next.sustain == wanted.sustain;
+        // What could not pass any more was given up: its record has the length that was measured.
+        let given_up = next.ended_early == Some(EndedEarly::CannotPass) && next.sustain <= wanted.sustain;
+        let same_length = next.sustain == wanted.sustain || given_up;
+        let same = next.purpose == wanted.purpose && next.load == wanted.load && same_length;
         if !same {
+            self.discarded += self.left.len();
             self.left.clear();
             return None;
         }
@@ -168,6 +179,19 @@ mod tests {
         let other = Wanted { load: TrialLoad::Rate(123.0), ..wanted(&run.trials[0]) };
         assert!(past.take(&other).is_none());
         assert!(past.is_empty());
+        assert_eq!(past.discarded(), run.trials.len());
+    }
+
+    #[test]
+    fn a_trial_that_was_given_up_is_taken_for_the_length_that_was_asked_for() {
+        let run = fixture::run();
+        let asked = wanted(&run.trials[1]);
+        let mut record = run.trials[1].clone();
+        record.sustain = Duration::from_millis(300);
+        let take = |record: &TrialRecord| Past::of(&run.plan, [record.clone()]).take(&asked);
+        assert!(take(&record).is_none(), "shorter without a reason");
+        record.ended_early = Some(EndedEarly::CannotPass);
+        assert_eq!(take(&record).map(|taken| taken.sustain), Some(Duration::from_millis(300)));
     }
 
     /// Walks a search of `plan` in virtual time over a device that carries so much, after what `past`

@@ -109,14 +109,25 @@ impl Run<'_> {
     /// Says in the report which trials came from an earlier run.
     pub(super) fn note_resumed(&mut self, folder: Option<&Path>) {
         let Some(folder) = folder else { return };
-        let numbers: Vec<String> = self.resumed.iter().map(u32::to_string).collect();
-        self.warnings.push(format!(
+        self.warnings.push(resumed(folder, &self.resumed, self.past.discarded()));
+    }
+}
+
+fn resumed(folder: &Path, trials: &[u32], discarded: usize) -> String {
+    let numbers: Vec<String> = trials.iter().map(u32::to_string).collect();
+    let mut text = match trials {
+        [] => format!("resumed from {}: none of its trials was taken", folder.display()),
+        _ => format!(
             "resumed from {}: trials {} were measured there, in another start of the DUT; their seconds are in its \
              timeline.csv",
             folder.display(),
             numbers.join(", ")
-        ));
+        ),
+    };
+    if discarded > 0 {
+        text.push_str(&format!("; {discarded} of its trials were left out, because the search took another way here"));
     }
+    text
 }
 
 #[cfg(test)]
@@ -149,6 +160,14 @@ mod tests {
         changed.begun.plan.seed += 1;
         let plan = refused(&changed, &host);
         assert!(plan.contains("its plan is ") && plan.contains("begun.json has been changed"), "{plan}");
+    }
+
+    #[test]
+    fn what_was_taken_and_what_was_left_out_is_said() {
+        let folder = Path::new("reports/a");
+        assert!(resumed(folder, &[1, 2], 0).contains("trials 1, 2 were measured there"));
+        let none = resumed(folder, &[], 7);
+        assert!(none.contains("none of its trials was taken") && none.contains("7 of its trials"), "{none}");
     }
 
     #[test]
