@@ -53,8 +53,6 @@ use crate::workload::http::{ExpectedBody, HttpConfig};
 const CEILING_OPERATIONS: u32 = 64;
 /// How long to wait between trials until the reflectors see no open connection, outside `rfc`.
 const IDLE_WAIT: Duration = Duration::from_millis(500);
-/// Longest ramp of a probe.
-const PROBE_RAMP: Duration = Duration::from_millis(100);
 
 /// What a run needs beside its plan.
 #[derive(Clone, Debug)]
@@ -308,9 +306,7 @@ impl<'a> Run<'a> {
         self.exports.tell(Kind::Trial { number, purpose, load: load.amount() });
         let (mut engine, slots) = self.engine(load, sustain, services)?;
         if purpose == Purpose::Probe {
-            // Its few operations need no gentle beginning.
-            engine.phases.ramp_up = engine.phases.ramp_up.min(PROBE_RAMP);
-            engine.phases.ramp_down = engine.phases.ramp_down.min(PROBE_RAMP);
+            question::hasten(&mut engine.phases, &mut engine.hold_interval, load);
         }
         let planned = engine.planned();
         let mut watch = Watch {

@@ -13,7 +13,7 @@ use super::{CEILING_OPERATIONS, Findings, Run, RunError, limits};
 use crate::measure::TrialRecord;
 use crate::measure::record::{Purpose, TrialLoad};
 use crate::scenario::Plan;
-use crate::scenario::plan::{Profile, Unit};
+use crate::scenario::plan::{Phases, Profile, Unit};
 use crate::search::{self, Ask, Grain, Search, Tell};
 use crate::suite::probe::ProbeError;
 use crate::verdict;
@@ -24,6 +24,8 @@ const PROBE_SHARE: f64 = 0.01;
 const PROBE_RATE_MIN: f64 = 5.0;
 /// Sustain of a probe.
 const PROBE_SUSTAIN: Duration = Duration::from_secs(1);
+/// Longest ramp of a probe.
+const PROBE_RAMP: Duration = Duration::from_millis(100);
 /// Waits before each try of a probe, in seconds.
 const PROBE_WAITS: [u64; 4] = [0, 1, 3, 8];
 /// The same under profile `rfc` (RFC 2544, 23: at least 5 s for the DUT to settle).
@@ -100,7 +102,7 @@ impl Run<'_> {
             }
             let record = self.asked(Ask { purpose: Purpose::Probe, load, sustain: PROBE_SUSTAIN })?;
             let decided = verdict::passes(self.plan, &record).decided;
-            let clean = verdict::is_clean(&record);
+            let clean = verdict::is_clean(self.plan, &record);
             let reasons = if clean { Vec::new() } else { vec!["the DUT has not recovered".to_owned()] };
             self.keep(record, decided.then_some(clean), &reasons)?;
             // What went wrong in the tester says nothing about the DUT.
@@ -171,6 +173,17 @@ impl Past {
     }
 }
 
+/// Fits a trial to the few operations of a probe, which need no gentle beginning. Held connections do:
+/// all of them have to be open when sustain begins, and each has to prove itself within it.
+pub(super) fn hasten(phases: &mut Phases, hold_interval: &mut Duration, load: TrialLoad) {
+    phases.ramp_down = phases.ramp_down.min(PROBE_RAMP);
+    if matches!(load, TrialLoad::Held(_)) {
+        *hold_interval = (*hold_interval).min(phases.sustain / 2);
+    } else {
+        phases.ramp_up = phases.ramp_up.min(PROBE_RAMP);
+    }
+}
+
 fn tell(plan: &Plan, ask: &Ask, record: &TrialRecord, passed: Option<bool>) -> Tell {
     Tell {
         load: ask.load,
@@ -194,6 +207,20 @@ fn probe_load(unit: Unit, failed: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn held_connections_of_a_probe_are_opened_and_used_within_its_sustain() {
+        let seconds = Duration::from_secs;
+        let phases = Phases { init: seconds(1), ramp_up: seconds(3), sustain: PROBE_SUSTAIN, ramp_down: seconds(3) };
+        let hastened = |load| {
+            let (mut phases, mut interval) = (phases, seconds(5));
+            hasten(&mut phases, &mut interval, load);
+            (phases.ramp_up, phases.ramp_down, interval)
+        };
+        let half = Duration::from_millis(500);
+        assert_eq!(hastened(TrialLoad::Held(5_000)), (seconds(3), PROBE_RAMP, half));
+        assert_eq!(hastened(TrialLoad::Rate(50.0)), (PROBE_RAMP, PROBE_RAMP, seconds(5)));
+    }
 
     #[test]
     fn a_probe_is_a_hundredth_but_never_nothing() {

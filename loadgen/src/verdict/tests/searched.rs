@@ -45,6 +45,38 @@ fn the_limit_of_loss_is_that_of_the_expectation_or_of_the_goal() {
 }
 
 #[test]
+fn a_goal_that_states_no_loss_has_that_of_the_expectation_when_trials_are_ended_early() {
+    let goals = "[search]\nmethod = \"mlr\"\n[[search.goal]]\nloss = \"0.1%\"\n[[search.goal]]\nexceed = \"50%\"";
+    let plan = plan_of("connections/s", goals, "failed = \"<= 1%\"");
+    assert!(can_still_pass(&plan, 10_000, 100) && !can_still_pass(&plan, 10_000, 101));
+}
+
+#[test]
+fn a_goal_that_may_lose_more_than_a_hundredth_agrees_with_the_verdict() {
+    let plan = mlr("[[search.goal]]\nloss = \"3%\"");
+    for (refused, queued) in [(0, 0), (150, 0), (300, 0), (301, 0), (0, 290), (0, 390), (250, 100), (0, 2_000)] {
+        let mut record = trial(1, Purpose::Climb, 1_000.0, CALM);
+        spoil(&mut record, Outcome::ConnectRefused, refused);
+        record.completed_in_sustain -= queued;
+        let low = loss(&plan, &record) <= 0.03;
+        assert_eq!(low, passes(&plan, &record).passed, "{refused} refused, {queued} queued");
+        assert_eq!(low, refused <= 300 && queued < 2_000, "{refused} refused, {queued} queued");
+    }
+}
+
+#[test]
+fn a_device_is_up_when_it_carries_most_of_a_probe() {
+    let clean = |plan: &Plan, refused: u64| {
+        let mut probe = trial(1, Purpose::Probe, 10.0, CALM);
+        spoil(&mut probe, Outcome::ConnectRefused, refused);
+        is_clean(plan, &probe)
+    };
+    assert!(clean(&cps(""), 0) && clean(&cps(""), 1) && clean(&cps(""), 10));
+    assert!(!clean(&cps(""), 11) && !clean(&cps(""), 100));
+    assert!(clean(&cps("failed = \"<= 20%\""), 20), "what the plan allows is not a collapse");
+}
+
+#[test]
 fn connections_that_open_slowly_show_in_the_setup_rate() {
     let held = |per_second: u64| {
         let mut record = trial(1, Purpose::Climb, 1_000.0, CALM);

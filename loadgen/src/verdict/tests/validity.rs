@@ -169,6 +169,7 @@ fn a_broken_criterion_warns_and_only_profile_rfc_refuses() {
     let rfc = of_rfc(cps("cps = \">= 1000\""));
     trial.sustain = crate::scenario::final_sustain(&rfc);
     let passed = passes(&rfc, &trial);
+    assert_eq!((loss(&rfc, &trial), loss(&cps(""), &trial)), (1.0, 0.0), "so is it for a search that asks for losses");
     assert!(!passed.passed && passed.decided && passed.reasons[0].starts_with("V-c: "), "{passed:?}");
     trial.sustain -= Duration::from_secs(1);
     trial.purpose = Purpose::Climb;
