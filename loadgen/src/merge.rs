@@ -14,6 +14,7 @@ use crate::archive::{Archive, Kept};
 use crate::measure::record::Purpose;
 use crate::scenario::plan::{DutKind, SearchPlan, Unit};
 use crate::scenario::{self, Plan};
+use crate::sizing::read::{kind_text, short};
 use crate::verdict::answer::{Bound, Figure};
 
 /// Nanoseconds of a second.
@@ -202,7 +203,9 @@ pub fn join(runs: &[Archive]) -> Result<Joined, MergeError> {
 /// What must be equal before counts may be added.
 fn compare(first: &Archive, run: &Archive) -> Result<(), MergeError> {
     let version = |run: &Archive| run.begun.version.clone();
+    let commit = |run: &Archive| run.begun.commit.clone().unwrap_or_else(|| "unknown".to_owned());
     let dut = |run: &Archive| run.begun.plan.testbed.dut.name.clone();
+    let service = |run: &Archive| run.begun.plan.testbed.dut.service.clone();
     let differs = |what, of: &dyn Fn(&Archive) -> String, next| {
         let (found, expected) = (of(run), of(first));
         let run = run.begun.run.clone();
@@ -210,8 +213,24 @@ fn compare(first: &Archive, run: &Archive) -> Result<(), MergeError> {
     };
     let error = differs("version", &version, "measure all parts with one version")
         .or_else(|| differs("scenario", &scenario_of, "run all parts from one scenario file; only the seed may differ"))
-        .or_else(|| differs("DUT", &dut, "use `loadgen compare` for different DUTs"));
+        .or_else(|| differs("commit", &commit, "measure all parts with one build of this program"))
+        .or_else(|| differs("DUT", &dut, "use `loadgen compare` for different DUTs"))
+        .or_else(|| differs("DUT address", &service, "send all parts to one device"))
+        .or_else(|| differs("DUT configuration", &configuration, "use one configuration of the DUT for all parts"));
     error.map_or(Ok(()), Err)
+}
+
+/// How a DUT is started or reached, with the texts of its files, but not where they lie.
+fn configuration(run: &Archive) -> String {
+    let dut = &run.begun.plan.testbed.dut;
+    let template = match &dut.kind {
+        DutKind::Reference { config, .. } => config.text.as_str(),
+        DutKind::Command { config, .. } => config.as_ref().map_or("", |config| config.text.as_str()),
+        DutKind::External { .. } | DutKind::None => "",
+    };
+    let kind = serde_json::to_value(&dut.kind).unwrap_or_default();
+    // What differs may be long: an error names it, and the files lie in the runs.
+    format!("{}, file {}, template {}", kind_text(kind), short(&dut.file_text), short(template))
 }
 
 /// The fingerprint of the question; generators side by side should have seeds of their own.

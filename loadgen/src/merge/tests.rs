@@ -165,3 +165,22 @@ fn parts_with_one_seed_or_a_failed_trial_are_told() {
     assert_eq!(kept.reasons, ["part-1: too many failures"]);
     assert_eq!(kept.record.ended_early, Some(EndedEarly::CannotPass));
 }
+
+#[test]
+fn parts_of_another_device_or_build_are_refused_by_what_differs() {
+    let refusal = |name: &str, change: fn(&mut Archive)| {
+        let mut both = runs(name, &[0, 0]);
+        change(&mut both[1]);
+        join(&both).unwrap_err().to_string()
+    };
+    let commit = refusal("merge-commit", |run| run.begun.commit = Some("abc".to_owned()));
+    assert!(commit.contains("has commit abc, the first run unknown"), "{commit}");
+    let service = refusal("merge-service", |run| run.begun.plan.testbed.dut.service = "http://192.0.2.9:80".to_owned());
+    assert!(service.contains("has DUT address http://192.0.2.9:80"), "{service}");
+    let kind = refusal("merge-kind", |run| {
+        run.begun.plan.testbed.dut.kind = DutKind::External { address: "192.0.2.9:80".parse().unwrap() };
+    });
+    assert!(kind.contains("has DUT configuration ") && kind.contains("192.0.2.9:80"), "{kind}");
+    let file = refusal("merge-file", |run| run.begun.plan.testbed.dut.file_text.push_str("# another rule\n"));
+    assert!(file.contains("has DUT configuration "), "{file}");
+}

@@ -3,22 +3,25 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use super::Resource;
-use super::runs::{Figure, Run, Trial};
+use super::runs::{Figure, Run, Spread, Trial};
+use super::{LARGE_OBJECT_BYTES, Resource};
 use crate::archive::{Archive, Kept};
 use crate::measure::record::{Purpose, TrialLoad};
-use crate::measure::{Latency, Outcome};
-use crate::scenario::Plan;
+use crate::measure::{Latency, Outcome, TrialRecord};
 use crate::scenario::plan::{DutKind, Network, SearchPlan, Template, WorkloadKind};
-use crate::verdict::answer::Bound;
+use crate::scenario::{Plan, final_sustain};
+use crate::search::Repeats;
+use crate::verdict::answer::{self, Bound};
 
 /// What sizing needs of a run; `folder` is its name in messages.
 pub fn run(folder: &str, archive: &Archive) -> Run {
-    let plan = &archive.begun.plan;
+    let begun = &archive.begun;
+    let plan = &begun.plan;
     let dut = &plan.testbed.dut;
+    let large = has_large_objects(archive);
     let (figures, limited_by, reason, label) = match &archive.answer {
         Some(answer) => (
-            answer.figures.iter().map(figure).collect(),
+            answer.figures.iter().map(|found| figure(archive, found, large)).collect(),
             answer.limited_by.map(|limit| limit.name().to_owned()),
             answer.reason.clone(),
             answer.label.clone(),
@@ -27,6 +30,8 @@ pub fn run(folder: &str, archive: &Archive) -> Run {
     };
     Run {
         folder: folder.to_owned(),
+        identity: format!("{} {} {}", begun.run, begun.began_unix_ns, begun.began_monotonic_ns),
+        several_devices: archive.environment["merged"].is_object() && is_started(&dut.kind),
         scenario: plan.name.clone(),
         dut: dut.name.clone(),
         place: place(archive),
@@ -37,57 +42,77 @@ pub fn run(folder: &str, archive: &Archive) -> Run {
         cores: cores(plan),
         workers: workers(&dut.kind).map(NonZeroU32::get),
         searched: !matches!(plan.search, SearchPlan::Fixed | SearchPlan::Stair { .. }),
-        asked: resource(plan.load.unit.figure()),
+        asked: resource(plan.load.unit.figure(), large),
         figures,
         limited_by,
-        trials: trials(&archive.trials),
+        trials: trials(plan, &archive.trials),
         doubts: doubts(archive),
         reason,
         label,
     }
 }
 
-fn figure(figure: &crate::verdict::answer::Figure) -> Figure {
+/// A figure. One of transactions with large objects is one of bandwidth: the same trial, counted in bits.
+fn figure(archive: &Archive, figure: &answer::Figure, large: bool) -> Figure {
+    let measured = resource(&figure.name, large);
+    let record = archive.records().find(|record| record.number == figure.trial);
+    let scale = record.filter(|_| measured == Some(Resource::Bandwidth)).map_or(1.0, bits_per_transaction);
+    let spread =
+        |repeats: Repeats| Spread { searches: repeats.n, lowest: repeats.min * scale, highest: repeats.max * scale };
     Figure {
-        resource: resource(&figure.name),
-        value: figure.value,
+        resource: measured,
+        value: figure.value * scale,
         lower: figure.bound == Bound::Lower,
         trial: figure.trial,
-        per_core_estimate: figure.estimated_capacity_per_core,
+        per_core_estimate: figure.estimated_capacity_per_core.map(|estimate| estimate * scale),
+        repeats: figure.repeats.map(spread),
     }
 }
 
+fn bits_per_transaction(record: &TrialRecord) -> f64 {
+    record.body_bytes_in_sustain as f64 * 8.0 / record.transactions_in_sustain.max(1) as f64
+}
+
+/// Whether the mean body is so large that the run asked for bandwidth.
+fn has_large_objects(archive: &Archive) -> bool {
+    let through = || archive.records().filter(|record| record.purpose != Purpose::Ceiling);
+    let bytes: u64 = through().map(|record| record.body_bytes_in_sustain).sum();
+    let bodies: u64 = through().map(|record| record.transactions_in_sustain).sum();
+    bodies > 0 && bytes as f64 >= LARGE_OBJECT_BYTES * bodies as f64
+}
+
 /// The resource that a figure counts, by its name in result files.
-fn resource(name: &str) -> Option<Resource> {
+fn resource(name: &str, large: bool) -> Option<Resource> {
     match name {
         "cps" => Some(Resource::Cps),
+        "tps" if large => Some(Resource::Bandwidth),
         "tps" => Some(Resource::Tps),
         "cc" => Some(Resource::Cc),
-        "bandwidth" | "goodput" | "goodput_bps" => Some(Resource::Bandwidth),
         _ => None,
     }
 }
 
-/// The trials through the device. Each search begins with a qualifying trial.
-fn trials(kept: &[Kept]) -> Vec<Trial> {
-    let mut searches = 0_u32;
-    let mut trials = Vec::new();
-    for kept in kept.iter().filter(|kept| kept.record.purpose != Purpose::Ceiling) {
-        searches += u32::from(kept.record.purpose == Purpose::Qualify);
-        trials.push(trial(kept, searches.saturating_sub(1)));
-    }
-    trials
+/// Whether runs start the device themselves.
+fn is_started(kind: &DutKind) -> bool {
+    matches!(kind, DutKind::Reference { .. } | DutKind::Command { .. })
 }
 
-fn trial(kept: &Kept, search: u32) -> Trial {
+/// The trials that helped to choose the answer.
+fn trials(plan: &Plan, kept: &[Kept]) -> Vec<Trial> {
+    let through = kept.iter().filter(|kept| kept.record.purpose.is_searching());
+    through.map(|kept| trial(plan, kept)).collect()
+}
+
+fn trial(plan: &Plan, kept: &Kept) -> Trial {
     let record = &kept.record;
     let seconds = record.sustain.as_secs_f64();
     let p99 = |latency| record.latencies.percentile(latency, 99.0);
     let (response, lag) = (p99(Latency::Response), p99(Latency::Lag));
     Trial {
         number: record.number,
-        search,
-        confirming: matches!(record.purpose, Purpose::Confirm | Purpose::Fixed),
+        // A search whose steps have the full length already confirms nothing once more.
+        confirming: matches!(record.purpose, Purpose::Confirm | Purpose::Fixed)
+            || record.sustain >= final_sustain(plan),
         load: record.load.amount(),
         closed: if let TrialLoad::Closed(count) = record.load { Some(f64::from(count)) } else { None },
         open_loop: matches!(record.load, TrialLoad::Rate(_)),
@@ -112,8 +137,13 @@ fn place(archive: &Archive) -> BTreeMap<String, String> {
     let begun = &archive.begun;
     let build = archive.environment["build_profile"].as_str().unwrap_or("unknown").to_owned();
     let network = if begun.plan.testbed.network == Network::Loopback { "loopback" } else { "external" };
+    // What was used, which is not always what was asked for.
+    let engine =
+        archive.environment["engine"]["used"].as_str().unwrap_or_else(|| begun.plan.load.engine.name()).to_owned();
     named([
         ("the host", archive.host()),
+        ("the kernel's settings", settings(&archive.environment["sysctls"])),
+        ("the engine", engine),
         (
             "the version of this program",
             format!("{} {}", begun.version, begun.commit.as_deref().unwrap_or("without a commit")),
@@ -121,6 +151,12 @@ fn place(archive: &Archive) -> BTreeMap<String, String> {
         ("the build of this program", build),
         ("the network", network.to_owned()),
     ])
+}
+
+/// The sysctls that a run keeps, in one line.
+fn settings(sysctls: &serde_json::Value) -> String {
+    let settings = sysctls.as_object().map(|all| all.iter().map(|(name, value)| format!("{name} = {value}")).collect());
+    settings.map_or_else(|| "not recorded".to_owned(), |settings: Vec<String>| settings.join(", "))
 }
 
 /// The device as it was configured.
@@ -147,7 +183,7 @@ fn device(archive: &Archive) -> BTreeMap<String, String> {
 }
 
 /// The kind of a device without the path of its template, which says nothing: its text is compared.
-fn kind_text(mut kind: serde_json::Value) -> String {
+pub(crate) fn kind_text(mut kind: serde_json::Value) -> String {
     if let Some(config) = kind.get_mut("config").and_then(|config| config.as_object_mut()) {
         config.remove("path");
     }
@@ -180,7 +216,7 @@ fn named<const N: usize>(values: [(&str, String); N]) -> BTreeMap<String, String
 }
 
 /// A text of many lines as something that fits in a message: equal for equal texts, and hardly for others.
-fn short(text: &str) -> String {
+pub(crate) fn short(text: &str) -> String {
     if text.is_empty() {
         return "not kept".to_owned();
     }
@@ -213,7 +249,11 @@ fn doubts(archive: &Archive) -> Vec<String> {
         let serious = answer.books.iter().filter(|books| books.serious && on_figure(books.trial));
         doubts.extend(serious.map(|books| format!("the books differ in trial {}: {}", books.trial, books.text)));
         let broken = answer.validation.broken();
+        doubts.extend(answer.warnings.iter().cloned());
         doubts.extend(broken.map(|rule| format!("not valid by RFC 9411, {}: {}", rule.rule, rule.text)));
     }
     doubts
 }
+
+#[cfg(test)]
+mod tests;
