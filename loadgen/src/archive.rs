@@ -189,15 +189,21 @@ struct ResultFile {
 }
 
 fn read(path: &Path) -> Result<String, ArchiveError> {
+    let not_text =
+        |error| ArchiveError::Read { path: path.to_owned(), source: io::Error::new(io::ErrorKind::InvalidData, error) };
+    String::from_utf8(read_bytes(path)?).map_err(not_text)
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, ArchiveError> {
     let error = |source| ArchiveError::Read { path: path.to_owned(), source };
     let file = fs::File::open(path).map_err(error)?;
     let bytes = file.metadata().map_err(error)?.len();
     if bytes > FILE_MAX {
         return Err(ArchiveError::TooLarge { path: path.to_owned(), bytes });
     }
-    let mut text = String::new();
-    file.take(FILE_MAX).read_to_string(&mut text).map_err(error)?;
-    Ok(text)
+    let mut content = Vec::new();
+    file.take(FILE_MAX).read_to_end(&mut content).map_err(error)?;
+    Ok(content)
 }
 
 fn parse<T: DeserializeOwned>(path: &Path, schema: Option<u32>) -> Result<T, ArchiveError> {
@@ -220,7 +226,8 @@ fn read_lines<T: DeserializeOwned>(
     what: &str,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<T>, ArchiveError> {
-    let text = read(path)?;
+    // A line may have been cut off within a character.
+    let text = String::from_utf8_lossy(&read_bytes(path)?).into_owned();
     let mut values = Vec::new();
     let mut lines = text.lines().enumerate().peekable();
     while let Some((at, line)) = lines.next() {
@@ -310,6 +317,19 @@ mod tests {
                 "there is no result.json: the run was ended before it had an answer".to_owned()
             ]
         );
+    }
+
+    #[test]
+    fn a_line_cut_within_a_character_is_left_out_like_any_other() {
+        let scratch = Scratch::new("cut");
+        let folder = fixture::write(fixture::run(), scratch.path());
+        let mut bytes = fs::read(folder.join(TRIALS)).unwrap();
+        bytes.truncate(bytes.len() - 100);
+        bytes.push("é".as_bytes()[0]);
+        fs::write(folder.join(TRIALS), bytes).unwrap();
+        let archive = Archive::read(&folder).unwrap();
+        assert_eq!(archive.trials.len(), fixture::run().trials.len() - 1);
+        assert!(archive.warnings[0].contains("was cut off"), "{:?}", archive.warnings);
     }
 
     #[test]
