@@ -136,6 +136,8 @@ pub struct Planning {
     pub derate: f64,
     /// Workers of one device, if the site knows better than the runs.
     pub workers: Option<u32>,
+    /// Workers of a device of another size that the curve over workers is asked about.
+    pub scaling_workers: Option<u32>,
     /// Fixes the resampling behind a band.
     pub seed: u64,
 }

@@ -70,6 +70,9 @@ pub(super) struct ServiceFile {
     /// How long it then stays open idle before somebody closes it.
     #[schemars(with = "String")]
     pub(super) keepalive_idle: Option<Span>,
+    /// How long the device then keeps a closed connection in its table; nothing if left out.
+    #[schemars(with = "String")]
+    pub(super) aging: Option<Span>,
     /// How a client has to stay with its real server; none if left out.
     pub(super) persistence: Option<Persistence>,
     /// What the requests of its clients carry that persistence could use.
@@ -160,6 +163,8 @@ pub(super) struct PlanningFile {
     pub(super) derate: Option<f64>,
     /// Workers (cores) of one device, for the estimate of waits; as measured if left out.
     pub(super) workers: Option<u32>,
+    /// Workers of a device of another size, for the curve over workers (--scaling).
+    pub(super) scaling_workers: Option<u32>,
     /// Fixes the resampling behind a band; 1 if left out.
     pub(super) seed: Option<u64>,
 }

@@ -61,8 +61,10 @@ pub(super) fn planning(file: &PlanningFile, document: &Document) -> Result<Plann
     if slo <= 0.0 {
         return Err(document.error_at("planning.slo_p99", "0s; expected a time greater than 0, such as \"10ms\""));
     }
-    if file.workers == Some(0) {
-        return Err(document.error_at("planning.workers", "0; expected a whole number from 1"));
+    for (key, workers) in [("workers", file.workers), ("scaling_workers", file.scaling_workers)] {
+        if workers == Some(0) {
+            return Err(document.error_at(&format!("planning.{key}"), "0; expected a whole number from 1"));
+        }
     }
     Ok(Planning {
         slo_p99_s: slo,
@@ -73,6 +75,7 @@ pub(super) fn planning(file: &PlanningFile, document: &Document) -> Result<Plann
         differs: file.differs.clone(),
         derate,
         workers: file.workers,
+        scaling_workers: file.scaling_workers,
         seed: file.seed.unwrap_or(1),
     })
 }

@@ -1,6 +1,7 @@
 //! One `[[service]]`: peaks of the busiest second, and connections at once that agree with them.
 
 use wire::document::{Document, DocumentError};
+use wire::units::Span;
 
 use super::Service;
 use super::file::{DemandFile, ServiceFile};
@@ -100,11 +101,27 @@ fn peak_factor(file: &ServiceFile) -> Result<f64, Wrong> {
     }
 }
 
+/// Seconds for which a connection stands in the device's table; times that would not be used are refused.
+fn time_open(file: &ServiceFile) -> Result<Option<f64>, Wrong> {
+    let seconds = |span: Option<Span>| span.map_or(0.0, |span| span.0.as_secs_f64());
+    for (key, given) in [(".keepalive_idle", file.keepalive_idle), (".aging", file.aging)] {
+        if given.is_some() && file.connection_lifetime.is_none() {
+            let why = "given without connection_lifetime, so connections at once cannot be computed; expected both";
+            return Err((key, why.to_owned()));
+        }
+    }
+    if file.connection_lifetime.is_some() && file.cps.is_none() {
+        let why = "given without cps, so connections at once cannot be computed; expected cps as well, or cc instead";
+        return Err((".connection_lifetime", why.to_owned()));
+    }
+    let open_s = seconds(file.connection_lifetime) + seconds(file.keepalive_idle) + seconds(file.aging);
+    Ok(file.connection_lifetime.map(|_| open_s))
+}
+
 /// Connections open at once, and how they were found.
 fn concurrent(file: &ServiceFile, cps: Option<f64>, factor: f64) -> Result<(Option<f64>, String), Wrong> {
     let stated = file.cc.map(|count| count.as_f64() * factor);
-    let idle = file.keepalive_idle.map_or(0.0, |span| span.0.as_secs_f64());
-    let open_s = file.connection_lifetime.map(|span| span.0.as_secs_f64() + idle);
+    let open_s = time_open(file)?;
     let computed = cps.zip(open_s).map(|(cps, open_s)| cps * open_s);
     if let (Some(stated), Some(computed)) = (stated, computed)
         && stated < computed * (1.0 - AGREES)
@@ -123,7 +140,9 @@ fn concurrent(file: &ServiceFile, cps: Option<f64>, factor: f64) -> Result<(Opti
         }
         (Some(stated), _) => (Some(stated), "as stated".to_owned()),
         (None, Some(computed)) => {
-            (Some(computed), format!("CPS × {:.0} s open (lifetime + keep-alive idle)", open_s.unwrap_or_default()))
+            let aging = if file.aging.is_some() { " + aging" } else { "" };
+            let from = format!("CPS × {:.0} s open (lifetime + keep-alive idle{aging})", open_s.unwrap_or_default());
+            (Some(computed), from)
         }
         (None, None) => (None, "not stated".to_owned()),
     })

@@ -112,6 +112,16 @@ fn connections_at_once_that_contradict_littles_law_are_refused() {
     let more = parse("demand.toml", &SOUND.replace("check = \"http\"", "check = \"http\"\ncc = \"2M\"")).unwrap();
     assert_eq!(more.today(Resource::Cc), Some(2e6));
     assert_eq!(more.services[0].cc_from, "as stated; more than CPS × time open, which is 900000");
+    let times = |text: &str| SOUND.replace("connection_lifetime = \"45s\"", text);
+    let kept = parse("demand.toml", &times("connection_lifetime = \"30s\"\nkeepalive_idle = \"5s\"\naging = \"10s\""))
+        .unwrap();
+    assert_eq!(kept.today(Resource::Cc), Some(900_000.0));
+    assert_eq!(kept.services[0].cc_from, "CPS × 45 s open (lifetime + keep-alive idle + aging)");
+    for key in ["keepalive_idle", "aging"] {
+        let why = parse("demand.toml", &times(&format!("{key} = \"5s\""))).unwrap_err().to_string();
+        assert!(why.contains(&format!("service.0.{key}: given without connection_lifetime")), "{why}");
+    }
+    assert!(spoilt("cps = \"20k/s\"\n", "").contains("service.0.connection_lifetime: given without cps"));
     assert_eq!(
         spoilt("\"60k/s\"", "\"5k/s\""),
         "demand.toml:5: service.0.tps: 5000/s is less than cps (20000/s), but each connection carries one transaction or more; correct one of them, or leave tps out"
@@ -137,6 +147,7 @@ fn wrong_keys_values_and_margins_are_named_with_what_is_allowed() {
         ("[planning]\ndiffers = [\"tls\"]\nderate = 1.5\n", "planning.derate: 1.5; expected more than 0 and at most 1"),
         ("[planning]\nslo_p99 = \"0s\"\n", "planning.slo_p99: 0s; expected a time greater than 0"),
         ("[planning]\nworkers = 0\n", "planning.workers: 0; expected a whole number from 1"),
+        ("[planning]\nscaling_workers = 0\n", "planning.scaling_workers: 0; expected a whole number from 1"),
         (
             "[redundancy]\ntolerated_failures = 101\n",
             "redundancy.tolerated_failures: 101; expected a whole number from 0 to 100",

@@ -5,16 +5,20 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Bits per second, more than 0; written `"12Gbit/s"`. Decimal multipliers.
+/// Bits per second, more than 0 and at most 10^15; written `"12Gbit/s"`. Decimal multipliers.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct BitRate(f64);
 
-/// A number of connections or users, 1 or more; written `900_000` or `"900k"`. Decimal multipliers.
+/// A number of connections or users, from 1 to 10^12; written `900_000` or `"900k"`. Decimal multipliers.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Count(f64);
 
-const BIT_RATE: &str = "a bandwidth; expected a number greater than 0 with bit/s, kbit/s, Mbit/s, Gbit/s or Tbit/s: \"12Gbit/s\" (bits, not bytes)";
-const COUNT: &str = "a count; expected a number from 1 with k, M or G if you like: 900000, \"900k\"";
+/// Highest bandwidth in bits per second: more than any site has, and far from what arithmetic cannot hold.
+const BIT_RATE_MAX: f64 = 1e15;
+/// Highest count.
+const COUNT_MAX: f64 = 1e12;
+const BIT_RATE: &str = "a bandwidth; expected a number greater than 0 with bit/s, kbit/s, Mbit/s, Gbit/s or Tbit/s, at most 1000Tbit/s: \"12Gbit/s\" (bits, not bytes)";
+const COUNT: &str = "a count; expected a number from 1 to 1000G, with k, M or G if you like: 900000, \"900k\"";
 
 impl BitRate {
     /// Bits per second.
@@ -35,7 +39,10 @@ impl FromStr for BitRate {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let number = text.trim().strip_suffix("bit/s").and_then(scaled);
-        number.filter(|bits| *bits > 0.0).map(Self).ok_or_else(|| format!("{text:?} is not {BIT_RATE}"))
+        number
+            .filter(|bits| *bits > 0.0 && *bits <= BIT_RATE_MAX)
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is not {BIT_RATE}"))
     }
 }
 
@@ -43,7 +50,10 @@ impl FromStr for Count {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        scaled(text).filter(|count| *count >= 1.0).map(Self).ok_or_else(|| format!("{text:?} is not {COUNT}"))
+        scaled(text)
+            .filter(|count| (1.0..=COUNT_MAX).contains(count))
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is not {COUNT}"))
     }
 }
 
@@ -248,10 +258,12 @@ mod tests {
         assert_eq!("12Gbit/s".parse::<BitRate>().unwrap().as_f64(), 12e9);
         assert_eq!("1.5 Mbit/s".parse::<BitRate>().unwrap().as_f64(), 1.5e6);
         assert_eq!("900k".parse::<Count>().unwrap().as_f64(), 900_000.0);
-        for bad in ["12G", "0bit/s", "-1Gbit/s", "Gbit/s", "12GB/s", "inf bit/s"] {
+        for bad in
+            ["12G", "0bit/s", "-1Gbit/s", "Gbit/s", "12GB/s", "inf bit/s", "1001Tbit/s", "100000000000000000000Tbit/s"]
+        {
             assert!(bad.parse::<BitRate>().is_err(), "{bad:?} was accepted");
         }
-        for bad in ["0", "-5", "many", "", "1e9"] {
+        for bad in ["0", "-5", "many", "", "1e9", "1001G"] {
             assert!(bad.parse::<Count>().is_err(), "{bad:?} was accepted");
         }
     }
