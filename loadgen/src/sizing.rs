@@ -31,6 +31,10 @@ pub use answer::{DeviceAnswer, Sizing, size};
 pub use demand::Demand;
 pub use runs::{Run, UnlikeRuns};
 
+/// Smallest mean response body in bytes with which transactions show bandwidth: RFC 9411, 7.3 measures
+/// throughput with 1, 16, 64 and 256 KB, and with the smallest of them a device works on headers.
+pub const LARGE_OBJECT_BYTES: f64 = 16_384.0;
+
 /// What a site demands and a device carries.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]

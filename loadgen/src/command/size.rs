@@ -63,7 +63,7 @@ fn read_runs(folders: &[PathBuf]) -> Result<Vec<Run>, Failure> {
 fn curve(folders: &[PathBuf], demand: &Demand) -> Result<scaling::Scaling, Failure> {
     let runs = read_runs(folders)?;
     let terms = Terms { slo_p99_s: demand.planning.slo_p99_s, trust_cpu_estimate: false };
-    scaling::of(&runs, terms, demand.planning.workers, demand.planning.seed).map_err(Failure::usage)
+    scaling::of(&runs, terms, demand.planning.scaling_workers, demand.planning.seed).map_err(Failure::usage)
 }
 
 #[cfg(test)]

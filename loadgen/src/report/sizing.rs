@@ -229,13 +229,14 @@ fn scaling_text(scaling: &Scaling) -> String {
         ),
         Some(Err(why)) => format!("; {why}"),
     };
-    let peak = scaling
-        .fit
-        .peak
-        .map_or_else(|| "no peak".to_owned(), |peak| format!("peak of {} at {:.1} workers", amount(peak.x), peak.n));
+    let peak = scaling.fit.peak.map_or_else(
+        || "no peak within twice the largest size measured".to_owned(),
+        |peak| format!("peak of {} at {:.1} workers", amount(peak.x), peak.n),
+    );
     format!(
-        "{} over workers: λ {:.1}, α {:.4}, β {:.2e}, R² {:.4}, {peak}{asked}",
+        "{} of {} over workers: λ {:.1}, α {:.4}, β {:.2e}, R² {:.4}, {peak}{asked}",
         scaling.resource.words(),
+        scaling.duts.join(", "),
         law.lambda,
         law.alpha,
         law.beta,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Resource;
-use super::capacity::{self, Capacity, Terms};
+use super::capacity::{self, Capacity, REPEATS_MIN, SUSTAIN_S, Terms};
 use super::demand::Demand;
 use super::demand::words::{Difference, Protocol};
 use super::model::{self, Carries, Nodes, Rules};
@@ -98,9 +98,31 @@ pub fn size(demand: Demand, runs: &[Run], trust_cpu_estimate: bool) -> Result<Si
         Resource::ALL.into_iter().filter_map(|resource| Some((resource, demand.planned(resource)?))).collect();
     let terms = Terms { slo_p99_s: demand.planning.slo_p99_s, trust_cpu_estimate };
     let answers = devices.iter().map(|device| Case { demand: &demand, planned: &planned, device, terms }.answer());
-    let answers = answers.collect();
+    let answers: Vec<DeviceAnswer> = answers.collect();
+    let mut demand = demand;
+    demand.warnings.extend(unused_prices(&demand, &devices));
     let place = runs.first().map(|run| run.place.clone().into_iter().collect()).unwrap_or_default();
     Ok(Sizing { planned, devices: answers, place, demand })
+}
+
+impl DeviceAnswer {
+    /// Whether it rests on short trials or on too few searches.
+    pub fn is_provisional(&self) -> bool {
+        self.capacities.iter().any(|capacity| !capacity.is_held_long() || capacity.is_rarely_repeated())
+    }
+}
+
+/// Prices whose names are those of no device.
+fn unused_prices(demand: &Demand, devices: &[Device<'_>]) -> Vec<String> {
+    let measured: Vec<&str> = devices.iter().map(|device| device.name.as_str()).collect();
+    let unused = demand.prices.keys().filter(|name| !measured.contains(&name.as_str()));
+    let told = |name: &String| {
+        format!(
+            "price.per_node names {name}, but no run is of it: its price is not used; names are those of the runs ({})",
+            measured.join(", ")
+        )
+    };
+    unused.map(told).collect()
 }
 
 impl Sizing {
@@ -143,7 +165,7 @@ impl Case<'_> {
         let wait = nodes.as_ref().and_then(|nodes| self.wait(nodes, &carries));
         DeviceAnswer {
             dut: device.name.clone(),
-            warnings: self.warnings(nodes.as_ref(), wait.as_ref()),
+            warnings: [self.provisional(&capacities), self.warnings(nodes.as_ref(), wait.as_ref())].concat(),
             extrapolated: self.extrapolated(&capacities, nodes.as_ref()),
             price: price.map(|(&node, nodes)| Price { node, total: node * nodes.nodes as f64 }),
             runs: device.runs.iter().map(|run| note(run)).collect(),
@@ -222,6 +244,41 @@ impl Case<'_> {
         }
         if self.demand.services.iter().any(|service| service.protocol == Protocol::Tcp) && !self.carried_plain_tcp() {
             warnings.push("a service is passed on as plain TCP, but every run balanced HTTP; measure one of the tcp configurations too".to_owned());
+        }
+        warnings
+    }
+
+    /// Why the answer is not yet one to buy by.
+    fn provisional(&self, capacities: &[Capacity]) -> Vec<String> {
+        let list = |counts: &dyn Fn(&Capacity) -> bool, of: &dyn Fn(&Capacity) -> String| {
+            let named = capacities.iter().filter(|capacity| counts(capacity));
+            named
+                .map(|capacity| format!("{} ({})", capacity.resource.words(), of(capacity)))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let short = list(&|capacity| !capacity.is_held_long(), &|capacity| format!("{:.0} s", capacity.sustain_s));
+        let rare = list(&Capacity::is_rarely_repeated, &|capacity| capacity.repeats.searches.to_string());
+        let mut warnings = Vec::new();
+        if !short.is_empty() {
+            warnings.push(format!(
+                "trials shorter than {SUSTAIN_S:.0} s: {short}; an answer to buy by needs full length (RFC 9411, 4.3.4)"
+            ));
+        }
+        if !rare.is_empty() {
+            warnings
+                .push(format!("fewer than {REPEATS_MIN} searches: {rare}; repeat them to know how far results stray"));
+        }
+        if self
+            .device
+            .runs
+            .iter()
+            .any(|run| run.device.get("its version").is_some_and(|version| version == "not recorded"))
+        {
+            warnings.push(format!(
+                "the version of {} was not recorded: note it, and measure again when another one is installed",
+                self.device.name
+            ));
         }
         warnings
     }

@@ -9,7 +9,7 @@
 use serde::Serialize;
 
 use super::Resource;
-use super::runs::{Device, Run, Trial};
+use super::runs::{Device, Figure, Run, Spread, Trial};
 
 /// RFC 9411, 7.2: failures below 0.001 %, that is 1 in so many.
 const ONE_FAILURE_IN: u64 = 100_000;
@@ -18,12 +18,12 @@ const OFFERED_MIN: f64 = 0.999;
 /// Least share of the operations due that completed in sustain; otherwise a queue grew.
 const COMPLETED_MIN: f64 = 0.99;
 /// RFC 9411, 4.3.4: sustain of at least 300 s.
-const SUSTAIN_S: f64 = 300.0;
+pub(super) const SUSTAIN_S: f64 = 300.0;
 /// Operations without a failure that show a share below 0.001 % with 95 % confidence:
 /// 1 − 0.05^(1/n) < 0.00001 (Clopper and Pearson).
 const RESOLUTION: u64 = 299_573;
 /// Searches of which the smallest result may be planned with.
-const REPEATS_MIN: usize = 5;
+pub(super) const REPEATS_MIN: u32 = 5;
 
 /// What the site asks of a capacity.
 #[derive(Clone, Copy, Debug)]
@@ -49,8 +49,8 @@ pub struct Capacity {
     pub limited_by: Option<String>,
     /// The runs and trials it comes from: `reports/cps/… trial 9`.
     pub from: String,
-    /// Results of all searches, smallest first.
-    pub repeats: Vec<f64>,
+    /// What all searches found; the value is the lowest.
+    pub repeats: Spread,
     /// Length of the trial's sustain in seconds.
     pub sustain_s: f64,
     /// p99 of the response time in seconds.
@@ -67,6 +67,20 @@ struct Knee<'a> {
     trial: &'a Trial,
     value: f64,
     lower: bool,
+    /// What the searches of the run found.
+    spread: Spread,
+}
+
+impl Capacity {
+    /// Whether it was held for the length that RFC 9411 asks for.
+    pub fn is_held_long(&self) -> bool {
+        self.sustain_s >= SUSTAIN_S
+    }
+
+    /// Whether it comes from a search that was repeated too rarely to know how far results stray.
+    pub fn is_rarely_repeated(&self) -> bool {
+        self.repeats.searches < REPEATS_MIN
+    }
 }
 
 /// The capacity of a device for a resource.
@@ -80,23 +94,33 @@ pub fn of(device: &Device<'_>, resource: Resource, terms: Terms) -> Result<Capac
     }
     let mut knees = Vec::new();
     let mut refused = Vec::new();
+    let mut empty = Vec::new();
     for run in &asking {
-        let (found, missed) = knees_of(run, resource, terms);
+        let (found, missed) = knee_of(run, resource, terms);
+        if found.is_none() && run.searched && !run.trials.is_empty() {
+            empty.push(*run);
+        }
         knees.extend(found);
         refused.extend(missed);
     }
     // A fixed load is no search: it counts only where no search gives an answer.
     let searched: Vec<&Knee<'_>> = knees.iter().filter(|knee| knee.run.searched).collect();
     if let Some(smallest) = searched.iter().min_by(|a, b| a.value.total_cmp(&b.value)) {
-        let mut repeats: Vec<f64> = searched.iter().map(|knee| knee.value).collect();
-        repeats.sort_by(f64::total_cmp);
-        let mut capacity = described(smallest, resource, repeats);
+        // Leaving it out would flatter a device that sometimes fails from the first load on.
+        if let Some(run) = empty.first() {
+            let why = unmet(&empty, resource, terms, &knee_of(run, resource, terms).1);
+            return Err(format!(
+                "{} is a repeat that found nothing, and of repeats the smallest counts: {why}",
+                run.folder
+            ));
+        }
+        let mut capacity = described(smallest, resource, together(&searched));
         capacity.flags.extend(refused);
         return Ok(with_estimate(capacity, smallest, resource, terms));
     }
     let highest = knees.iter().max_by(|a, b| a.value.total_cmp(&b.value));
     let Some(highest) = highest else { return Err(unmet(&asking, resource, terms, &refused)) };
-    let mut capacity = described(highest, resource, vec![highest.value]);
+    let mut capacity = described(highest, resource, highest.spread);
     capacity.flags.push("from a fixed load, not from a search: the device may carry more".to_owned());
     capacity.lower = true;
     capacity.flags.extend(refused);
@@ -104,45 +128,62 @@ pub fn of(device: &Device<'_>, resource: Resource, terms: Terms) -> Result<Capac
 }
 
 fn asks_for(run: &Run, resource: Resource) -> bool {
-    run.figures.iter().any(|figure| figure.resource == Some(resource))
-        || run.figures.is_empty() && run.asked == Some(resource)
+    // What a run says beside its own question has a bound of its own: that of the question.
+    run.asked == Some(resource)
 }
 
-/// What each search of a run found on these terms, and why trials do not count. Several trials may
-/// confirm within one search; they are no repeats, and the highest of them is its result.
-fn knees_of<'a>(run: &'a Run, resource: Resource, terms: Terms) -> (Vec<Knee<'a>>, Vec<String>) {
-    let mut knees: Vec<Knee<'a>> = Vec::new();
+/// The searches of several runs as one set.
+fn together(knees: &[&Knee<'_>]) -> Spread {
+    let spreads = || knees.iter().map(|knee| knee.spread);
+    Spread {
+        searches: spreads().map(|spread| spread.searches).sum(),
+        lowest: spreads().map(|spread| spread.lowest).fold(f64::INFINITY, f64::min),
+        highest: spreads().map(|spread| spread.highest).fold(0.0, f64::max),
+    }
+}
+
+/// The result of one search.
+fn single(value: f64) -> Spread {
+    Spread { searches: 1, lowest: value, highest: value }
+}
+
+/// What a run found on these terms, and why trials do not count. Several trials may confirm within one
+/// search; they are no repeats, and the highest of them is its result.
+fn knee_of<'a>(run: &'a Run, resource: Resource, terms: Terms) -> (Option<Knee<'a>>, Vec<String>) {
     let mut refused = Vec::new();
+    let confirming = || run.trials.iter().filter(|trial| trial.confirming);
+    let passing = || confirming().filter(|trial| trial.passed != Some(false));
     let figure = run.figures.iter().find(|figure| figure.resource == Some(resource));
     if figure.is_none() {
         refused.push(format!("{} has no figure: {}", run.folder, run.reason));
     }
-    let last = run.trials.iter().map(|trial| trial.search).max().unwrap_or(0);
-    for search in 0..=last {
-        let confirming = || run.trials.iter().filter(|trial| trial.search == search && trial.confirming);
-        let passing = || confirming().filter(|trial| trial.passed != Some(false));
-        for trial in passing() {
-            if let Err(why) = meets(trial, terms) {
-                refused.push(format!("{} trial {}: {why}", run.folder, trial.number));
-            }
-        }
-        // What the run answers with was chosen by its own rules; the terms of the site come on top.
-        let own = figure.and_then(|figure| passing().find(|trial| trial.number == figure.trial));
-        if let (Some(trial), Some(figure)) = (own.filter(|trial| meets(trial, terms).is_ok()), figure) {
-            knees.push(Knee { run, trial, value: figure.value, lower: figure.lower });
-            continue;
-        }
-        // Else a load counts only below the lowest one that did not do: a device may fail in a band.
-        let misses = || confirming().filter(|trial| trial.passed == Some(false) || meets(trial, terms).is_err());
-        let below = misses().map(|trial| trial.load).fold(f64::INFINITY, f64::min);
-        let kept = passing().filter(|trial| trial.load < below);
-        if let Some(trial) = kept.max_by(|a, b| a.load.total_cmp(&b.load)) {
-            // A miss with a late generator may be the generator's.
-            let lower = figure.is_none_or(|figure| figure.lower) || misses().any(|trial| trial.lag_shows);
-            knees.push(Knee { run, trial, value: trial.measured(resource), lower });
+    for trial in passing() {
+        if let Err(why) = meets(trial, terms) {
+            refused.push(format!("{} trial {}: {why}", run.folder, trial.number));
         }
     }
-    (knees, refused)
+    // A search that says it found nothing found nothing, whatever some of its trials carried.
+    if run.searched && figure.is_none_or(|figure| figure.repeats.is_some_and(|repeats| repeats.lowest <= 0.0)) {
+        return (None, refused);
+    }
+    // What the run answers with was chosen by its own rules; the terms of the site come on top.
+    let own = figure.and_then(|figure| Some((figure, passing().find(|trial| trial.number == figure.trial)?)));
+    if let Some((figure, trial)) = own.filter(|(_, trial)| meets(trial, terms).is_ok()) {
+        let Figure { value, lower, .. } = *figure;
+        let spread = figure.repeats.map_or_else(|| single(value), |found| Spread { lowest: value, ..found });
+        return (Some(Knee { run, trial, value, lower, spread }), refused);
+    }
+    // Else a load counts only below the lowest one that did not do: a device may fail in a band.
+    let misses = || confirming().filter(|trial| trial.passed == Some(false) || meets(trial, terms).is_err());
+    let below = misses().map(|trial| trial.load).fold(f64::INFINITY, f64::min);
+    let kept = passing().filter(|trial| trial.load < below);
+    let knee = kept.max_by(|a, b| a.load.total_cmp(&b.load)).map(|trial| {
+        // A miss with a late generator may be the generator's.
+        let lower = figure.is_none_or(|figure| figure.lower) || misses().any(|trial| trial.lag_shows);
+        let value = trial.measured(resource);
+        Knee { run, trial, value, lower, spread: single(value) }
+    });
+    (knee, refused)
 }
 
 /// Whether a trial is one that a capacity may rest on.
@@ -184,14 +225,17 @@ fn milliseconds(seconds: f64) -> f64 {
     (seconds * 1e6).round() / 1e3
 }
 
-fn described(knee: &Knee<'_>, resource: Resource, repeats: Vec<f64>) -> Capacity {
+fn described(knee: &Knee<'_>, resource: Resource, repeats: Spread) -> Capacity {
     let Knee { run, trial, .. } = knee;
     let mut flags = Vec::new();
     if trial.sustain_s < SUSTAIN_S {
         flags.push(format!("held for {:.0} s; RFC 9411 asks for 300 s", trial.sustain_s));
     }
-    if repeats.len() < REPEATS_MIN && run.searched {
-        let searches = if repeats.len() == 1 { "1 search".to_owned() } else { format!("{} searches", repeats.len()) };
+    if repeats.searches < REPEATS_MIN && run.searched {
+        let searches = match repeats.searches {
+            1 => "1 search".to_owned(),
+            searches => format!("{searches} searches"),
+        };
         flags.push(format!("the smallest of {searches}; {REPEATS_MIN} show how far results stray"));
     }
     if knee.lower {
@@ -259,18 +303,23 @@ fn by_product(device: &Device<'_>, resource: Resource, terms: Terms) -> Result<C
     for run in &device.runs {
         for own in [Resource::Cps, Resource::Tps, Resource::Bandwidth] {
             if asks_for(run, own) {
-                let found = knees_of(run, own, terms).0;
-                knees.extend(found.into_iter().map(|knee| Knee {
-                    value: knee.trial.measured(resource),
-                    lower: true,
-                    ..knee
+                let found = knee_of(run, own, terms).0;
+                // Small objects say nothing of bandwidth, large ones nothing of transactions: a bound so
+                // far below what a device carries would be a number of devices that nobody needs.
+                let tells = |knee: &Knee<'_>| {
+                    let large = knee.trial.has_large_objects();
+                    large == (resource == Resource::Bandwidth)
+                };
+                knees.extend(found.filter(tells).map(|knee| {
+                    let value = knee.trial.measured(resource);
+                    Knee { value, lower: true, spread: single(value), ..knee }
                 }));
             }
         }
     }
     let highest = knees.into_iter().filter(|knee| knee.value > 0.0).max_by(|a, b| a.value.total_cmp(&b.value));
     let highest = highest.ok_or_else(missing)?;
-    let mut capacity = described(&highest, resource, vec![highest.value]);
+    let mut capacity = described(&highest, resource, highest.spread);
     capacity.limited_by = None;
     capacity.flags.retain(|flag| !flag.starts_with("a lower bound") && !flag.starts_with("the smallest of"));
     capacity.flags.insert(

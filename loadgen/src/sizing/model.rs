@@ -93,7 +93,8 @@ pub struct Nodes {
     pub constraints: Vec<Constraint>,
     /// What the largest share alone, instead of the sum, would ask for.
     pub by_largest_share: u64,
-    /// Whether a capacity was a lower bound: then fewer devices may do.
+    /// Whether fewer devices may do, because a capacity is only a lower bound: were it without end, the
+    /// others would ask for fewer.
     pub at_most: bool,
 }
 
@@ -151,9 +152,12 @@ impl Rules {
         let Limits { normal, failed } = self.limits(limit);
         let spare = self.tolerated_failures;
         match self.mode {
-            Mode::ActiveActive => (whole(devices / normal), whole(devices / failed) + spare),
+            Mode::ActiveActive => (whole(devices / normal), whole(devices / failed).saturating_add(spare)),
             // A stand-in takes over what its fallen neighbour carried: the use stays as it was.
-            Mode::ActiveStandby => (whole(devices / normal) + spare, whole(devices / normal) + spare),
+            Mode::ActiveStandby => {
+                let all = whole(devices / normal).saturating_add(spare);
+                (all, all)
+            }
         }
     }
 
@@ -195,6 +199,11 @@ pub fn nodes(planned: &[(Resource, f64)], carries: &[Carries], rules: &Rules) ->
     let constraints = constraints(&shares, rules);
     let needed = constraints.iter().map(|constraint| constraint.nodes).max().unwrap_or(0);
     let nodes = needed.max(1 + rules.tolerated_failures);
+    // However much a device carries of what has a lower bound, the rest has to be carried.
+    let exact = |share: &Share| Share { devices: if share.lower { 0.0 } else { share.devices }, ..*share };
+    let exact: Vec<Share> = shares.iter().map(exact).collect();
+    let fewest = self::constraints(&exact, rules);
+    let fewest = fewest.iter().map(|constraint| constraint.nodes).max().unwrap_or(0);
     let active = match rules.mode {
         Mode::ActiveActive => nodes,
         Mode::ActiveStandby => nodes - rules.tolerated_failures,
@@ -213,7 +222,7 @@ pub fn nodes(planned: &[(Resource, f64)], carries: &[Carries], rules: &Rules) ->
         tolerated_failures: rules.tolerated_failures,
         binding: binding.map_or(Limit::Cpu, |constraint| constraint.limit),
         by_largest_share: largest.max().unwrap_or(0).max(1 + rules.tolerated_failures),
-        at_most: shares.iter().any(|share| share.lower),
+        at_most: fewest.max(1 + rules.tolerated_failures) < nodes,
         constraints,
     })
 }

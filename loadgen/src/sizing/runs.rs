@@ -9,13 +9,17 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::Resource;
+use super::{LARGE_OBJECT_BYTES, Resource};
 
 /// One finished run.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Run {
     /// Its folder, as given.
     pub folder: String,
+    /// Its name and when it began by two clocks: the same however its folder is spelled. Empty if unknown.
+    pub identity: String,
+    /// Whether it was joined of runs which each started a device of their own.
+    pub several_devices: bool,
     /// Name of its scenario.
     pub scenario: String,
     /// Name of the device.
@@ -63,8 +67,21 @@ pub struct Figure {
     pub lower: bool,
     /// The trial it comes from.
     pub trial: u32,
-    /// Operations per second of one fully used core of the device; an estimate.
+    /// What one fully used core of the device would carry; an estimate.
     pub per_core_estimate: Option<f64>,
+    /// Where several searches were asked for, what they found; the figure is that of the lowest.
+    pub repeats: Option<Spread>,
+}
+
+/// What several searches of one run found.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    /// Searches that came to an end.
+    pub searches: u32,
+    /// The lowest of their answers, 0 if one found nothing.
+    pub lowest: f64,
+    /// The highest.
+    pub highest: f64,
 }
 
 /// One trial through the device.
@@ -72,8 +89,6 @@ pub struct Figure {
 pub struct Trial {
     /// Number within the run.
     pub number: u32,
-    /// Which of the searches of the run it belongs to, from 0.
-    pub search: u32,
     /// Whether its load was held for the length that a figure needs, not a step of a search.
     pub confirming: bool,
     /// The load it was asked to offer.
@@ -122,6 +137,11 @@ impl Trial {
         }
     }
 
+    /// Whether its objects were so large that its transactions show bandwidth, and not requests.
+    pub fn has_large_objects(&self) -> bool {
+        self.tps > 0.0 && self.goodput_bps >= LARGE_OBJECT_BYTES * 8.0 * self.tps
+    }
+
     /// Share of the operations due that left the generator, as far as that is its own doing.
     pub fn offered_share(&self) -> f64 {
         if self.due == 0 { 0.0 } else { 1.0 - self.unsent_late.min(self.due) as f64 / self.due as f64 }
@@ -152,6 +172,14 @@ pub enum UnlikeRuns {
     /// The same run was given twice and would count as a repeat.
     #[error("{folder} is given twice; a run is no repeat of itself")]
     Twice {
+        /// The run.
+        folder: String,
+    },
+    /// Counts of several devices were added.
+    #[error(
+        "{folder} joins runs that each started a device of their own: its figures are those of several devices; give the runs one by one"
+    )]
+    SeveralDevices {
         /// The run.
         folder: String,
     },
@@ -189,9 +217,7 @@ pub fn devices(runs: &[Run]) -> Result<Vec<Device<'_>>, UnlikeRuns> {
         if run.dut == "none" {
             return Err(UnlikeRuns::NoDevice { folder: run.folder.clone() });
         }
-        if runs[..at].iter().any(|earlier| earlier.folder == run.folder) {
-            return Err(UnlikeRuns::Twice { folder: run.folder.clone() });
-        }
+        require_single(&runs[..at], run)?;
         require_alike(
             first,
             run,
@@ -203,7 +229,7 @@ pub fn devices(runs: &[Run]) -> Result<Vec<Device<'_>>, UnlikeRuns> {
                 let remedy =
                     "a device is one configuration: give the other one a name of its own, or leave its runs out";
                 require_alike(device.runs[0], run, |run| &run.device, remedy)?;
-                for earlier in device.runs.iter().filter(|earlier| shares_a_figure(earlier, run)) {
+                for earlier in device.runs.iter().filter(|earlier| earlier.asked == run.asked) {
                     let remedy = "repeats ask the same question: leave one of them out";
                     require_alike(earlier, run, |run| &run.workload, remedy)?;
                 }
@@ -215,8 +241,22 @@ pub fn devices(runs: &[Run]) -> Result<Vec<Device<'_>>, UnlikeRuns> {
     Ok(devices)
 }
 
-fn shares_a_figure(a: &Run, b: &Run) -> bool {
-    a.figures.iter().any(|figure| b.figures.iter().any(|other| other.resource == figure.resource))
+/// One device, measured in a run that was not given before.
+///
+/// # Errors
+/// [`UnlikeRuns`] naming the run.
+pub(super) fn require_single(earlier: &[Run], run: &Run) -> Result<(), UnlikeRuns> {
+    let folder = run.folder.clone();
+    if run.several_devices {
+        return Err(UnlikeRuns::SeveralDevices { folder });
+    }
+    // One folder has many spellings: A, A/, ./A.
+    let is_same =
+        |other: &Run| other.folder == run.folder || !run.identity.is_empty() && other.identity == run.identity;
+    if earlier.iter().any(is_same) {
+        return Err(UnlikeRuns::Twice { folder });
+    }
+    Ok(())
 }
 
 fn require_alike(

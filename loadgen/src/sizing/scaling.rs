@@ -8,12 +8,14 @@ use serde::Serialize;
 
 use super::Resource;
 use super::capacity::{self, Terms};
-use super::runs::{Device, Run};
+use super::runs::{Device, Run, UnlikeRuns, require_single};
 use super::usl::{Fit, Point, Prediction, UslError};
 
 /// A curve and what it says about other sizes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Scaling {
+    /// Names of the devices of the runs: one product, whose files name several sizes.
+    pub duts: Vec<String>,
     /// What was measured over N.
     pub resource: Resource,
     /// The points.
@@ -22,7 +24,7 @@ pub struct Scaling {
     pub fit: Fit,
     /// What it says about the sizes measured, one and a half times, and twice the largest of them.
     pub predictions: Vec<Prediction>,
-    /// What it says about the size asked for (`planning.workers`), or why it says nothing.
+    /// What it says about the size asked for (`planning.scaling_workers`), or why it says nothing.
     pub asked: Option<Result<Prediction, String>>,
 }
 
@@ -63,6 +65,9 @@ pub enum ScalingError {
         /// Why.
         why: String,
     },
+    /// The run is no run of one device, or was given before.
+    #[error(transparent)]
+    Run(#[from] UnlikeRuns),
     /// The points give no law.
     #[error(transparent)]
     Fit(#[from] UslError),
@@ -77,7 +82,8 @@ pub fn of(runs: &[Run], terms: Terms, asked: Option<u32>, seed: u64) -> Result<S
     let first = runs.first().ok_or(UslError::TooFew { found: 0 })?;
     let resource = first.asked.unwrap_or(Resource::Cps);
     let mut points = Vec::new();
-    for run in runs {
+    for (at, run) in runs.iter().enumerate() {
+        require_single(&runs[..at], run)?;
         require_comparable(first, run, resource)?;
         points.push(point(run, resource, terms)?);
     }
@@ -88,7 +94,10 @@ pub fn of(runs: &[Run], terms: Terms, asked: Option<u32>, seed: u64) -> Result<S
     sizes.dedup();
     let predictions = sizes.into_iter().filter_map(|n| fit.predict(n).ok()).collect();
     let asked = asked.map(|n| fit.predict(f64::from(n)).map_err(|error| error.to_string()));
-    Ok(Scaling { resource, points, fit, predictions, asked })
+    let mut duts: Vec<String> = runs.iter().map(|run| run.dut.clone()).collect();
+    duts.sort();
+    duts.dedup();
+    Ok(Scaling { duts, resource, points, fit, predictions, asked })
 }
 
 fn require_comparable(first: &Run, run: &Run, resource: Resource) -> Result<(), ScalingError> {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Resource;
 use super::demand::Demand;
 use super::demand::words::Mode;
-use super::model::{Carries, Nodes, Rules, nodes};
+use super::model::{Carries, Limit, Nodes, Rules, nodes};
 
 /// One change and what becomes of the answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -67,10 +67,14 @@ pub fn of(basis: &Basis<'_>) -> Sensitivity {
         factors.fold(f64::INFINITY, f64::min)
     };
     let demand_factor_max = factor(answer.nodes);
+    // The speed of a link does not shrink with what a device carries.
+    let measured = answer.constraints.iter().filter(|constraint| constraint.limit != Limit::Link);
+    let bearable = measured.map(|constraint| rules.bearable(constraint.limit, answer.nodes) / constraint.devices);
+    let capacity_factor = bearable.fold(f64::INFINITY, f64::min);
     let one_less = (answer.nodes > 1 + answer.tolerated_failures).then(|| factor(answer.nodes - 1));
     Sensitivity {
         demand_factor_max,
-        capacity_loss_max: 1.0 - 1.0 / demand_factor_max,
+        capacity_loss_max: 1.0 - 1.0 / capacity_factor,
         alone: basis.planned.iter().map(|&(resource, _)| (resource, alone(basis, resource))).collect(),
         demand_factor_for_one_less: one_less,
         changes: changes(basis),

@@ -3,7 +3,7 @@
 use super::capacity::{Capacity, Terms};
 use super::demand::parse;
 use super::model::Limit;
-use super::runs::{Device, Figure, Trial, devices};
+use super::runs::{Device, Figure, Spread, Trial, devices};
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../../scenarios/demand.example.toml");
@@ -137,7 +137,12 @@ fn a_lower_bound_of_a_capacity_is_an_upper_bound_of_devices() {
     runs[0].figures[0].lower = true;
     runs[0].limited_by = Some("generator".to_owned());
     let sizing = size(example(), &runs, false).unwrap();
-    assert!(sizing.devices[0].nodes.as_ref().unwrap().at_most);
+    // Without connections, 0.411 + 0.480 would still ask for ⌈0.891/0.8⌉ + 1 = 3: no fewer may do.
+    assert!(!sizing.devices[0].nodes.as_ref().unwrap().at_most);
+    runs[1].figures[0].lower = true;
+    let both = size(example(), &runs, false).unwrap();
+    assert!(both.devices[0].nodes.as_ref().unwrap().at_most);
+    runs[1].figures[0].lower = false;
     let capacity = &sizing.devices[0].capacities[0];
     assert!(capacity.lower);
     assert!(
@@ -161,7 +166,7 @@ fn of_repeats_the_smallest_counts() {
         .collect();
     let capacity = capacity_of(&runs, Resource::Cps).unwrap();
     assert_eq!((capacity.value, capacity.from.as_str()), (48e3, "reports/cps/1 trial 9"));
-    assert_eq!(capacity.repeats, [48e3, 49e3, 50e3, 51e3, 52e3]);
+    assert_eq!(capacity.repeats, Spread { searches: 5, lowest: 48e3, highest: 52e3 });
     assert_eq!(capacity.flags, Vec::<String>::new());
     let one = capacity_of(&runs[..1], Resource::Cps).unwrap();
     assert_eq!(one.flags, ["the smallest of 1 search; 5 show how far results stray"]);
@@ -213,7 +218,7 @@ fn several_confirming_trials_of_one_search_are_no_repeats() {
     let first = Trial { number: 7, load: 8e3, achieved_per_s: 8e3, ..run.trials[0].clone() };
     run.trials.insert(0, first);
     let capacity = capacity_of(std::slice::from_ref(&run), Resource::Cps).unwrap();
-    assert_eq!((capacity.value, capacity.repeats.as_slice()), (12e3, &[12e3][..]));
+    assert_eq!((capacity.value, capacity.repeats.searches), (12e3, 1));
     // When users wait too long at the answer, the lower load that they were content with counts.
     run.trials[1].response_p99_s = Some(0.02);
     let capacity = capacity_of(std::slice::from_ref(&run), Resource::Cps).unwrap();
@@ -227,10 +232,66 @@ fn several_confirming_trials_of_one_search_are_no_repeats() {
     run.trials[1].lag_shows = true;
     assert!(capacity_of(std::slice::from_ref(&run), Resource::Cps).unwrap().lower);
     run.trials[1].lag_shows = false;
-    // A second search of the same run is a repeat.
-    run.trials.push(Trial { number: 19, search: 1, load: 7e3, achieved_per_s: 7e3, ..run.trials[0].clone() });
-    let capacity = capacity_of(&[run], Resource::Cps).unwrap();
-    assert_eq!((capacity.value, capacity.repeats.as_slice()), (7e3, &[7e3, 8e3][..]));
+}
+
+/// How many searches a run made is what it says: a search may begin with any number of trials.
+#[test]
+fn the_searches_of_a_run_are_those_it_counted() {
+    let mut run = searched("reports/cps/x", Resource::Cps, 12e3);
+    let spread = Spread { searches: 5, lowest: 12e3, highest: 13e3 };
+    run.figures[0].repeats = Some(spread);
+    let capacity = capacity_of(std::slice::from_ref(&run), Resource::Cps).unwrap();
+    assert_eq!((capacity.value, capacity.repeats), (12e3, spread));
+    assert_eq!(capacity.flags, Vec::<String>::new());
+    run.figures[0].repeats = Some(Spread { lowest: 0.0, ..spread });
+    assert!(capacity_of(&[run], Resource::Cps).is_err(), "one of its searches found nothing");
+}
+
+#[test]
+fn a_repeat_that_found_nothing_is_not_left_out() {
+    let mut nothing = searched("reports/cps/2", Resource::Cps, 48e3);
+    nothing.figures.clear();
+    nothing.trials[0].passed = Some(false);
+    nothing.reason = "not even 5000 connections/s were carried".to_owned();
+    let runs = [searched("reports/cps/1", Resource::Cps, 48e3), nothing];
+    let why = capacity_of(&runs, Resource::Cps).unwrap_err();
+    assert_eq!(
+        why,
+        concat!(
+            "reports/cps/2 is a repeat that found nothing, and of repeats the smallest counts: ",
+            "no trial of full length carried connections per second on the terms asked for; ",
+            "reports/cps/2 has no figure: not even 5000 connections/s were carried; ",
+            "measure again at a lower load, or ask for less"
+        )
+    );
+}
+
+/// Ten requests on each connection: its transactions are no measurement of a device's transactions.
+#[test]
+fn only_what_a_run_asked_for_is_more_than_a_lower_bound() {
+    let mut run = searched("reports/cps/1", Resource::Cps, 12e3);
+    run.trials[0].tps = 120e3;
+    run.figures.push(Figure { resource: Some(Resource::Tps), value: 120e3, trial: 9, ..Figure::default() });
+    let runs = [run, searched("reports/tps/1", Resource::Tps, 210e3)];
+    let tps = capacity_of(&runs[..1], Resource::Tps).unwrap();
+    assert!(tps.lower && tps.value == 120e3, "{tps:?}");
+    let tps = capacity_of(&runs, Resource::Tps).unwrap();
+    assert_eq!((tps.value, tps.lower, tps.repeats.searches), (210e3, false, 1));
+}
+
+#[test]
+fn runs_of_several_devices_and_the_same_run_by_another_path_are_refused() {
+    let mut runs = example_runs();
+    runs[1].several_devices = true;
+    let error = size(example(), &runs, false).unwrap_err().to_string();
+    assert!(error.starts_with("reports/Tps joins runs that each started a device of their own: "), "{error}");
+    runs.truncate(1);
+    runs[0].identity = "20261123-061341 1 2".to_owned();
+    runs.push(Run { folder: "./reports/Cps/".to_owned(), ..runs[0].clone() });
+    let error = size(example(), &runs, false).unwrap_err().to_string();
+    assert_eq!(error, "./reports/Cps/ is given twice; a run is no repeat of itself");
+    let error = scaling::of(&runs, terms(), None, 1).unwrap_err().to_string();
+    assert_eq!(error, "./reports/Cps/ is given twice; a run is no repeat of itself");
 }
 
 #[test]
@@ -271,7 +332,16 @@ fn what_was_carried_beside_another_question_is_a_lower_bound() {
         tps.flags,
         ["a lower bound: carried beside another question (scenario cps); run scenarios/tps.toml to know it"]
     );
-    assert_eq!(capacity_of(&runs, Resource::Bandwidth).unwrap().value, 48e3 * 8_192.0);
+    // Objects of 1 KiB show what a device does with requests, not what it passes on in bits.
+    assert_eq!(
+        capacity_of(&runs, Resource::Bandwidth).unwrap_err(),
+        "no run of lb-a measured bandwidth; run scenarios/tps.toml with large objects (--path \"/?s=256k\") against it and give its folder as well"
+    );
+    let mut large = runs.clone();
+    large[0].trials[0].goodput_bps = 48e3 * 8.0 * LARGE_OBJECT_BYTES;
+    let bandwidth = capacity_of(&large, Resource::Bandwidth).unwrap();
+    assert!(bandwidth.lower && bandwidth.value == 48e3 * 8.0 * LARGE_OBJECT_BYTES, "{bandwidth:?}");
+    assert!(capacity_of(&large, Resource::Tps).is_err(), "large objects say nothing of transactions");
     assert_eq!(
         capacity_of(&runs, Resource::Cc).unwrap_err(),
         "no run of lb-a measured connections at once; run scenarios/cc.toml against it and give its folder as well"
@@ -350,6 +420,42 @@ fn several_devices_are_answered_beside_each_other() {
         .map(|device| (device.dut.as_str(), device.nodes.as_ref().unwrap().nodes, device.price.unwrap().total))
         .collect();
     assert_eq!(answers, [("lb-a", 3, 30_000.0), ("lb-b", 2, 50_000.0)]);
+    assert_eq!(sizing.demand.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn a_price_of_no_measured_device_and_a_version_nobody_recorded_are_told() {
+    let mut demand = example();
+    demand.prices = [("lb-x".to_owned(), 10_000.0)].into();
+    let mut runs = example_runs();
+    for run in &mut runs {
+        run.device.insert("its version".to_owned(), "not recorded".to_owned());
+    }
+    let sizing = size(demand, &runs, false).unwrap();
+    assert_eq!(
+        sizing.demand.warnings,
+        ["price.per_node names lb-x, but no run is of it: its price is not used; names are those of the runs (lb-a)"]
+    );
+    let warnings = &sizing.devices[0].warnings;
+    assert!(warnings.iter().any(|warning| warning.starts_with("the version of lb-a was not recorded")), "{warnings:?}");
+}
+
+#[test]
+fn an_answer_on_short_or_single_measurements_says_so_before_buying() {
+    let mut runs = example_runs();
+    for run in &mut runs {
+        run.figures[0].repeats = Some(Spread { searches: 5, lowest: run.figures[0].value, highest: 1e12 });
+    }
+    let proven = size(example(), &runs, false).unwrap();
+    assert!(!proven.devices[0].is_provisional());
+    runs[0].trials[0].sustain_s = 10.0;
+    let short = size(example(), &runs, false).unwrap();
+    let warning = "trials shorter than 300 s: connections per second (10 s); an answer to buy by needs full length (RFC 9411, 4.3.4)";
+    assert!(short.devices[0].is_provisional());
+    assert!(short.devices[0].warnings.contains(&warning.to_owned()), "{:?}", short.devices[0].warnings);
+    let single = size(example(), &example_runs(), false).unwrap();
+    let rare = "fewer than 5 searches: connections per second (1), transactions per second (1), bandwidth (1), connections at once (1); repeat them to know how far results stray";
+    assert!(single.devices[0].warnings.contains(&rare.to_owned()), "{:?}", single.devices[0].warnings);
 }
 
 #[test]
@@ -377,6 +483,9 @@ fn a_link_is_a_limit_of_its_own_and_standbys_carry_nothing() {
     demand.planning.link_bps = Some(10e9);
     let sizing = size(demand.clone(), &example_runs(), false).unwrap();
     let nodes = sizing.devices[0].nodes.as_ref().unwrap();
+    // A device that carries less has the same link: three devices' worth of CPU bear a loss, four more.
+    let loss = sizing.devices[0].sensitivity.as_ref().unwrap().capacity_loss_max;
+    assert!((loss - (1.0 - 1.491_428_571 / 2.4)).abs() < 1e-6, "{loss}");
     // 17.28 Gbit/s are 18.35 Gbit/s on the wire: ⌈1.835/0.6⌉ = 4, ⌈1.835/0.8⌉ + 1 = 4.
     assert_eq!((nodes.nodes, nodes.binding), (4, Limit::Link));
     demand.planning.link_bps = None;
@@ -398,6 +507,9 @@ fn a_curve_over_workers_says_what_another_size_carries_and_no_more() {
     };
     let runs: Vec<Run> = [1, 2, 3, 4, 6, 8].map(run).into();
     let curve = scaling::of(&runs, terms(), Some(16), 1).unwrap();
+    assert_eq!(curve.duts, ["lb-a"]);
+    // The law's peak is at √(0.97/0.0005) = 44 workers, beyond twice the largest measured.
+    assert_eq!(curve.fit.peak, None);
     let said = curve.asked.unwrap().unwrap();
     assert!(said.extrapolated && (said.x / law.throughput(16.0) - 1.0).abs() < 1e-6, "{said:?}");
     let far = scaling::of(&runs, terms(), Some(17), 1).unwrap().asked.unwrap().unwrap_err();

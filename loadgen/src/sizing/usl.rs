@@ -57,7 +57,8 @@ pub struct Fit {
     pub r_squared: f64,
     /// Largest measured N.
     pub largest_n: f64,
-    /// N with the highest throughput, and that throughput; `None` when the law has no peak.
+    /// N with the highest throughput, and that throughput; `None` when the law has no peak within
+    /// [`REACH`] × the largest measured N: beyond that nothing is said.
     pub peak: Option<Point>,
     /// What N workers cannot exceed however many there are (Amdahl); `None` without waiting in line.
     pub asymptote: Option<f64>,
@@ -162,6 +163,7 @@ impl Fit {
         let law = best_law(points).ok_or(UslError::NoFit)?;
         let mean = points.iter().map(|point| point.x).sum::<f64>() / points.len() as f64;
         let total: f64 = points.iter().map(|point| (point.x - mean).powi(2)).sum();
+        let largest_n = points.iter().map(|point| point.n).fold(1.0, f64::max);
         let peak = (law.beta > 0.0 && law.alpha < 1.0).then(|| {
             let n = ((1.0 - law.alpha) / law.beta).sqrt().max(1.0);
             Point { n, x: law.throughput(n) }
@@ -169,8 +171,8 @@ impl Fit {
         Ok(Self {
             law,
             r_squared: if total > 0.0 { 1.0 - law.squared_error(points) / total } else { 0.0 },
-            largest_n: points.iter().map(|point| point.n).fold(1.0, f64::max),
-            peak,
+            largest_n,
+            peak: peak.filter(|peak| peak.n <= REACH * largest_n),
             asymptote: (law.alpha > 0.0).then(|| law.lambda / law.alpha),
             resampled: resampled(points, law, seed),
         })

@@ -68,10 +68,21 @@ fn texts_of_the_user_are_shown_as_text() {
 
 #[test]
 fn an_upper_bound_and_a_missing_answer_are_called_so() {
-    let bound = sizing(|_, runs| runs[0].figures[0].lower = true);
+    let bound = sizing(|demand, runs| {
+        runs.iter_mut().for_each(|run| run.figures[0].lower = true);
+        demand.prices.insert("lb-a".to_owned(), 12_000.0);
+        demand.currency = "EUR".to_owned();
+    });
+    let (nodes, price) = (bound.devices[0].nodes.as_ref().unwrap(), bound.devices[0].price.unwrap());
+    assert_eq!(words::price(&bound.demand, nodes, price)[0], "at most 36,000 EUR");
     let sentence = words::sentence(&bound.demand, &bound.devices[0]);
     assert!(sentence.starts_with("Buy at most 3 × lb-a: "), "{sentence}");
-    assert!(sentence.ends_with(" A capacity is known as a lower bound only, so fewer may do."), "{sentence}");
+    assert!(sentence.contains(" A capacity is known as a lower bound only, so fewer may do."), "{sentence}");
+    assert!(
+        sentence
+            .ends_with(" Provisional: it rests on short trials or on fewer searches than show how far results stray."),
+        "{sentence}"
+    );
     let missing = sizing(|_, runs| runs.truncate(3));
     let page = report(&missing).page().unwrap();
     assert_sound(&page);

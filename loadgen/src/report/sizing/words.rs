@@ -7,6 +7,7 @@ use crate::sizing::answer::{Price, Wait};
 use crate::sizing::capacity::Capacity;
 use crate::sizing::demand::words::Mode;
 use crate::sizing::model::{Constraint, Nodes};
+use crate::sizing::runs::Spread;
 use crate::sizing::sensitivity::Sensitivity;
 use crate::sizing::{Demand, DeviceAnswer, Resource};
 
@@ -66,6 +67,9 @@ pub(super) fn sentence(demand: &Demand, device: &DeviceAnswer) -> String {
     );
     if nodes.at_most {
         text.push_str(" A capacity is known as a lower bound only, so fewer may do.");
+    }
+    if device.is_provisional() {
+        text.push_str(" Provisional: it rests on short trials or on fewer searches than show how far results stray.");
     }
     text
 }
@@ -147,16 +151,13 @@ fn bound(capacity: &Capacity) -> &'static str {
 
 /// Smallest to largest of the repeats, where there are several.
 pub(super) fn spread(capacity: &Capacity) -> String {
-    match (capacity.repeats.first(), capacity.repeats.last()) {
-        (Some(low), Some(high)) if capacity.repeats.len() > 1 => {
-            format!(
-                "{} to {} in {}",
-                amount(*low),
-                amount(*high),
-                plural(capacity.repeats.len() as u64, "search").replace("searchs", "searches")
-            )
+    let Spread { searches, lowest, highest } = capacity.repeats;
+    match searches {
+        0 | 1 => "one search".to_owned(),
+        _ => {
+            let of = |value| number(capacity.resource, value);
+            format!("{} to {} in {} searches", of(lowest), of(highest), count(searches.into()))
         }
-        _ => "one search".to_owned(),
     }
 }
 
@@ -168,7 +169,7 @@ pub(super) fn seconds(value: Option<f64>) -> String {
 
 /// What would change the answer, one row each: what, and what becomes of it.
 pub(super) fn changes(nodes: &Nodes, sensitivity: &Sensitivity) -> Vec<[String; 2]> {
-    let (now, more) = (nodes.nodes, format!("{} or more", nodes.nodes + 1));
+    let (now, more) = (nodes.nodes, format!("{} or more", nodes.nodes.saturating_add(1)));
     let mut rows = vec![[
         format!("all of the demand is more than {} above plan", room(sensitivity.demand_factor_max - 1.0)),
         more.clone(),
@@ -197,7 +198,8 @@ fn room(ratio: f64) -> String {
 
 /// Price of all devices, and how it comes about.
 pub(super) fn price(demand: &Demand, nodes: &Nodes, price: Price) -> [String; 2] {
-    let total = format!("{} {}", amount(price.total), demand.currency);
+    let at_most = if nodes.at_most { "at most " } else { "" };
+    let total = format!("{at_most}{} {}", amount(price.total), demand.currency);
     [total, format!("{} × {} {}", nodes.nodes, amount(price.node), demand.currency)]
 }
 
