@@ -13,7 +13,7 @@ use super::Entrant;
 use crate::archive::Archive;
 use crate::measure::record::{Purpose, TrialLoad};
 use crate::measure::{Latency, Role, TrialRecord};
-use crate::scenario::plan::{SearchPlan, Unit};
+use crate::scenario::plan::Unit;
 use crate::statistics::Summary;
 use crate::verdict::answer::Bound;
 
@@ -112,7 +112,7 @@ pub(super) fn rows(entrants: &[Entrant<'_>]) -> Vec<(Quantity, Cells)> {
 }
 
 fn is_fixed(entrants: &[Entrant<'_>]) -> bool {
-    entrants.iter().all(|entrant| entrant.runs.iter().all(|run| !matches!(run.begun.plan.search, SearchPlan::Climb(_))))
+    entrants.iter().all(|entrant| entrant.runs.iter().all(|run| run.begun.plan.search.maximum().is_none()))
 }
 
 /// The values of an entrant's runs as one cell: the median with all of them beside it.

@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use serde_json::json;
 
 use super::*;
@@ -6,7 +8,7 @@ use crate::compare::measured::Better;
 use crate::compare::relation::Relation;
 use crate::report::fixture::{self, Run};
 use crate::scenario;
-use crate::scenario::plan::{CloseMode, DutKind};
+use crate::scenario::plan::{CloseMode, DutKind, MaximumPlan, SearchPlan};
 use crate::verdict::answer::Figure;
 
 fn archive(name: &str, run: &Run) -> Archive {
@@ -206,6 +208,21 @@ fn repeats_of_a_search_are_seen_in_its_confirming_trials() {
     let ratio = cps.ratios[1].as_ref().unwrap();
     assert!(ratio.basis.starts_with("4 and 4 repeats") && ratio.interval.is_some(), "{ratio:?}");
     assert_eq!(ratio.relation, Relation::Larger);
+}
+
+#[test]
+fn the_figure_of_every_search_is_ranked_and_that_of_a_fixed_load_is_not() {
+    let maximum = fixture::run().plan.search.maximum().unwrap();
+    let searches: [fn(MaximumPlan) -> SearchPlan; 5] =
+        [SearchPlan::Climb, SearchPlan::Mlr, SearchPlan::Bisect, SearchPlan::GoalSeek, SearchPlan::Cc];
+    let steps = NonZeroU32::new(2).unwrap();
+    let fixed = [SearchPlan::Fixed, SearchPlan::Stair { steps }].map(|plan| (plan, Better::Neither));
+    for (search, better) in searches.map(|of| (of(maximum.clone()), Better::Larger)).into_iter().chain(fixed) {
+        let mut runs = two();
+        runs.iter_mut().for_each(|run| run.begun.plan.search = search.clone());
+        let comparison = done(&runs, &[]).unwrap();
+        assert_eq!(row(&comparison, "cps").quantity.better, better, "{}", search.method());
+    }
 }
 
 #[test]
