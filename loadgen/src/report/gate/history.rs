@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::GateReport;
 use crate::gate::history::{self, Build, Record, SCHEMA};
-use crate::report::ReportError;
+use crate::report::{self, ReportError};
 
 /// Largest history that is read, in bytes.
 const BYTES_MAX: u64 = 1 << 30;
@@ -26,6 +26,14 @@ pub enum HistoryError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// The file is too long to be read; a part of it would be another history.
+    #[error("the history {} is longer than {most} bytes; begin another file", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Most bytes that are read.
+        most: u64,
     },
     /// The file is no history.
     #[error("{}", path.display())]
@@ -63,6 +71,9 @@ pub fn check_history(path: &Path, scenario_hash: &str, host: &BTreeMap<String, S
     let text = read(path)?;
     let damaged = |source| HistoryError::Damaged { path: path.to_owned(), source };
     let history = history::parse(&text).map_err(damaged)?;
+    if let Some(warning) = &history.warning {
+        report::complain(&format!("warning: {}: {warning}", path.display()));
+    }
     let Some(last) = history.records.last() else { return Ok(()) };
     let foreign =
         |what, found: String, wanted: String| Err(HistoryError::Foreign { path: path.to_owned(), what, found, wanted });
@@ -143,13 +154,35 @@ fn write_behind(path: &Path, keep: Option<u64>, bytes: &[u8]) -> Result<(), Repo
 
 /// The text of a history; empty if there is none yet.
 fn read(path: &Path) -> Result<String, HistoryError> {
+    read_up_to(path, BYTES_MAX)
+}
+
+fn read_up_to(path: &Path, most: u64) -> Result<String, HistoryError> {
     let error = |source| HistoryError::Read { path: path.to_owned(), source };
     let file = match fs::File::open(path) {
         Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
         opened => opened.map_err(error)?,
     };
     let mut bytes = Vec::new();
-    file.take(BYTES_MAX).read_to_end(&mut bytes).map_err(error)?;
+    file.take(most + 1).read_to_end(&mut bytes).map_err(error)?;
+    if bytes.len() as u64 > most {
+        return Err(HistoryError::TooLong { path: path.to_owned(), most });
+    }
     // A last line may be cut off within a character; that must not hide the lines before it.
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_history_that_is_too_long_is_refused_and_not_cut() {
+        let path = std::env::temp_dir().join(format!("nadare-history-{}.jsonl", std::process::id()));
+        fs::write(&path, "12345678").unwrap();
+        let (whole, cut) = (read_up_to(&path, 8), read_up_to(&path, 7));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(whole.unwrap(), "12345678");
+        assert!(matches!(cut, Err(HistoryError::TooLong { most: 7, .. })), "{cut:?}");
+    }
 }
