@@ -12,12 +12,13 @@ use super::Failure;
 use crate::archive::gate::{GateArchive, SIDES};
 use crate::archive::host_facts;
 use crate::cli::GateArgs;
+use crate::compare::{self, CompareError};
 use crate::gate::{Limit, Metric, Settings};
 use crate::interrupt::Interrupt;
 use crate::report;
 use crate::report::export::ExportOptions;
 use crate::report::gate::{GateReport, HistoryLine, Outlets, append_history, check_history};
-use crate::scenario::plan::{DutKind, Pattern, SearchPlan, Unit};
+use crate::scenario::plan::{self, DutKind, Pattern, SearchPlan, Unit};
 use crate::scenario::{self, Overrides, Plan};
 use crate::suite::Options;
 use crate::suite::gating::{self, GateError, Gated, Question, Stop};
@@ -97,7 +98,7 @@ fn question(arguments: &GateArgs) -> anyhow::Result<Question> {
     let candidate = if arguments.aa { baseline.clone() } else { arguments.candidate_dut.clone().unwrap_or_default() };
     let specs = [baseline, candidate];
     let contenders = [contender(arguments, SIDES[0], &specs[0])?, contender(arguments, SIDES[1], &specs[1])?];
-    require_same_conditions(&contenders)?;
+    compare::require_equal(&contenders.each_ref().map(|contender| contender.plan.clone())).map_err(unequal)?;
     let settings = settings(arguments, &contenders)?;
     let same = arguments.aa.then(|| arguments.rounds_max.unwrap_or_else(|| settings.pairs_max()));
     if same == Some(0) {
@@ -115,8 +116,9 @@ fn contender(arguments: &GateArgs, side: &str, spec: &str) -> anyhow::Result<Con
     let mut plan = scenario::load(&path, &overrides)?;
     testbed::check(&plan)?;
     require_fixed_load(&path, &plan)?;
-    // What is expected of one build says nothing about the difference of two.
-    plan.expect.clear();
+    // What is expected of one build says nothing about the difference of two; what may fail is the limit of
+    // both.
+    plan.expect.retain(|expectation| expectation.metric == plan::Metric::Failed);
     Ok(Contender { name: side.to_owned(), plan })
 }
 
@@ -134,25 +136,16 @@ fn require_fixed_load(path: &Path, plan: &Plan) -> anyhow::Result<()> {
     ))
 }
 
-fn require_same_conditions([baseline, candidate]: &[Contender; 2]) -> anyhow::Result<()> {
-    let (one, other) = (&baseline.plan.testbed, &candidate.plan.testbed);
-    let unequal = |what: &str, one: String, other: String| {
-        Err(anyhow!("{what} of the baseline is {one} and of the candidate {other}; give both DUT files the same"))
-    };
-    if one.dut.cores != other.dut.cores {
-        return unequal("cores", format!("{:?}", one.dut.cores), format!("{:?}", other.dut.cores));
+/// Here nothing can be allowed by name: a gate asks one question.
+fn unequal(error: CompareError) -> anyhow::Error {
+    match error {
+        CompareError::Unequal { text, .. } => {
+            anyhow!(
+                "baseline and candidate differ in more than the DUT:\n{text}give both DUT files the same conditions"
+            )
+        }
+        other => other.into(),
     }
-    if one.dut.cpu_quota != other.dut.cpu_quota {
-        let text = |quota: Option<Percent>| quota.map_or_else(|| "none".to_owned(), |q| q.to_string());
-        return unequal("cpu_quota", text(one.dut.cpu_quota), text(other.dut.cpu_quota));
-    }
-    if scenario::fingerprint(&baseline.plan) != scenario::fingerprint(&candidate.plan) {
-        return Err(anyhow!(
-            "with these two DUTs the scenario resolves to different testbeds (reflectors or client addresses); \
-             state testbed.reflectors and clients.source_networks in the scenario"
-        ));
-    }
-    Ok(())
 }
 
 /// The reference LB of this program and one that is a program of its own are built in different ways.
