@@ -6,6 +6,7 @@
 //! pairs after a decision nor looks in between can change it. What it needs from a machine is measured
 //! by [`noise()`] from pairs of the same build. Pure: pairs are measured, stored and printed elsewhere.
 
+pub mod failures;
 pub mod history;
 mod judge;
 mod metric;
@@ -15,8 +16,9 @@ mod settings;
 pub mod trend;
 mod words;
 
-pub use judge::{Decision, Finding, Judgement, judge};
+pub use judge::{Decision, Finding, Judgement, counts, judge};
 pub use metric::{Limit, Metric};
 pub use noise::{MetricNoise, Noise, noise};
 pub use pair::{Order, Pair, order};
 pub use settings::{Settings, SettingsError};
+pub use words::change;

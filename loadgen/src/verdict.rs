@@ -23,7 +23,10 @@ pub mod validity;
 mod warning;
 
 pub use judge::{Context, answer};
-pub use pass::{Passed, achieved, can_still_pass, is_clean, is_testers_doing, loss, loss_limit, passes, setup_rate};
+pub use pass::{
+    Passed, achieved, can_still_pass, failures, is_clean, is_testers_doing, loss, loss_limit, passes, setup_rate,
+};
+pub use usage::dut_cores;
 pub use validity::{Validation, Validity};
 
 /// Who set the limit of a figure.

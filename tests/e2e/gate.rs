@@ -176,7 +176,7 @@ fn judged_again(folder: &Folder, run: &Run) {
         &|text| text.replace("\"kernel\": \"", "\"kernel\": \"Other "),
         &["has host", "kernel=Other"],
     );
-    tamper("gate.json", &|text| text.replace("\"schema\": 1", "\"schema\": 9"), &["schema 9", "measure again"]);
+    tamper("gate.json", &|text| text.replace("\"schema\": 2", "\"schema\": 9"), &["schema 9", "measure again"]);
     tamper("pairs.jsonl", &|text| text.replacen("second\":", "second\":9", 1), &["pair 0", "but its trials give"]);
     let cut = |text: &str| text.lines().take(2).map(|line| format!("{line}\n")).collect::<String>();
     tamper("baseline/trials.jsonl", &cut, &["trial 3 of the baseline is missing", "measure again"]);
@@ -235,7 +235,7 @@ fn gates_that_would_compare_the_incomparable_are_refused() {
     let against = |candidate: &str, words: &[&str]| {
         refused(&folder, &sides(candidate).each_ref().map(String::as_str), words);
     };
-    against(&quota, &["cpu_quota of the baseline is none and of the candidate 25%"]);
+    against(&quota, &["differ in more than the DUT", "dut.cpu_quota", "25%"]);
     against("none", &["--metric transactions-per-cpu-second of the candidate", "neither CPU nor memory"]);
     against("missing.toml", &["cannot read missing.toml", "--dut"]);
     let climb = shipped("cps.toml").display().to_string();

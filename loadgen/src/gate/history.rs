@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Metric, Pair, Settings};
+use super::{Decision, Metric, Pair, Settings, counts};
 use crate::statistics::median;
 
 /// The schema of the lines written; a change that an older reader would misread gets the next number.
@@ -49,7 +49,7 @@ pub struct Record {
     /// The seed of orders and of the load.
     pub seed: u64,
     /// What can make the same work faster or slower on this host: model of the processor, cores, kernel,
-    /// governor, virtualisation, quota, offloads.
+    /// governor, virtualisation.
     pub host: BTreeMap<String, String>,
     /// The rule.
     pub settings: Settings,
@@ -70,8 +70,10 @@ impl Record {
 
     /// The candidate's value of a metric: the median of its runs in pairs that count. `None` without any.
     pub fn value(&self, metric: Metric) -> Option<f64> {
-        let valid = self.pairs.iter().filter(|pair| pair.discarded.is_none() && pair.effect(metric).is_ok());
+        let valid = self.pairs.iter().filter(|pair| counts(&self.settings, pair));
         let of = |pair: &Pair| pair.candidate.iter().find(|(found, _)| *found == metric).map(|(_, value)| *value);
+        // What a gate judges as nothing at all is no level of a trend.
+        let of = |pair: &Pair| of(pair).filter(|value| value.is_finite() && *value > 0.0);
         median(&valid.filter_map(of).collect::<Vec<f64>>())
     }
 }

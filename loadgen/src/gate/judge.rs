@@ -8,12 +8,16 @@
 //!   no correction for their number is needed.
 //! - Otherwise more pairs; undecided at the last look is **Inconclusive**.
 //!
+//! Where one side gives nothing, the other one is better than by any ratio; a baseline without values
+//! passes nobody. Memory is left out, by name, unless the baseline's grows in more than half of the pairs.
+//!
 //! Only valid pairs count towards a look. When more than 30 % of the pairs tried are discarded, or the
 //! next look cannot be reached with fewer, the machine is **Unfit** and nothing is said of the builds.
 //! The first decision stands: pairs after it are not looked at.
 
 use serde::{Deserialize, Serialize};
 
+use super::pair::LOST;
 use super::words;
 use super::{Limit, Metric, Pair, Settings};
 use crate::statistics::{SignedRank, signed_rank};
@@ -104,8 +108,6 @@ struct Course<'a> {
     effects: Vec<Vec<f64>>,
     valid: u32,
     discarded: u32,
-    /// Discarded pairs of which only the candidate had no usable value.
-    only_candidate: u32,
     findings: Vec<Finding>,
     look: Option<usize>,
     decision: Decision,
@@ -120,7 +122,6 @@ impl<'a> Course<'a> {
             effects: vec![Vec::new(); settings.limits.len()],
             valid: 0,
             discarded: 0,
-            only_candidate: 0,
             findings: Vec::new(),
             look: None,
             decision,
@@ -136,11 +137,10 @@ impl<'a> Course<'a> {
         match effects(self.settings, pair) {
             Ok(effects) => {
                 self.valid += 1;
-                self.effects.iter_mut().zip(effects).for_each(|(all, effect)| all.push(effect));
+                self.effects.iter_mut().zip(effects).for_each(|(all, effect)| all.extend(effect));
             }
             Err(reason) => {
                 self.discarded += 1;
-                self.only_candidate += u32::from(pair.discarded.is_none() && only_candidate(self.settings, pair));
                 self.explanation.push(format!("pair {} is discarded: {reason}", pair.number));
             }
         }
@@ -156,9 +156,6 @@ impl<'a> Course<'a> {
         self.decision = Decision::Unfit;
         self.findings.clear();
         self.explanation.push(words::unfit(self.settings, (self.valid, self.discarded), until));
-        if self.only_candidate > 0 {
-            self.explanation.push(words::only_candidate(self.only_candidate));
-        }
     }
 
     fn look(&mut self) {
@@ -167,6 +164,11 @@ impl<'a> Course<'a> {
         let open = next.map_or(Decision::Inconclusive, |until| Decision::More { until });
         self.look = Some(look);
         self.findings = look_at(self.settings, &self.effects, look, open);
+        for (limit, effects) in self.settings.limits.iter().zip(&self.effects) {
+            if !is_gated(effects, self.settings, look) {
+                self.explanation.push(words::not_gated(limit.metric, effects.len() as u32, self.valid));
+            }
+        }
         // Without a metric nothing is shown.
         let all =
             |decision| !self.findings.is_empty() && self.findings.iter().all(|finding| finding.decision == decision);
@@ -200,41 +202,46 @@ impl<'a> Course<'a> {
 }
 
 /// The effect of a pair for each limit, or why it does not count.
-pub(super) fn effects(settings: &Settings, pair: &Pair) -> Result<Vec<f64>, String> {
+/// An effect is `None` where the pair says nothing of the metric.
+pub(super) fn effects(settings: &Settings, pair: &Pair) -> Result<Vec<Option<f64>>, String> {
     match &pair.discarded {
         Some(reason) => Err(reason.clone()),
-        None => settings.limits.iter().map(|limit| pair.effect(limit.metric)).collect(),
+        None => settings.limits.iter().map(|limit| pair.evidence(limit.metric)).collect(),
     }
 }
 
-/// Whether the baseline measured all metrics of a pair that the candidate did not.
-fn only_candidate(settings: &Settings, pair: &Pair) -> bool {
-    let baseline = Pair { candidate: pair.baseline.clone(), ..pair.clone() };
-    effects(settings, &baseline).is_ok()
+/// Whether a pair counts towards the looks of a gate.
+pub fn counts(settings: &Settings, pair: &Pair) -> bool {
+    effects(settings, pair).is_ok()
+}
+
+/// Whether enough pairs of a look say something of a metric: more than half.
+fn is_gated(effects: &[f64], settings: &Settings, look: usize) -> bool {
+    settings.looks.get(look).is_some_and(|&pairs| 2 * effects.len() > pairs as usize)
 }
 
 /// What a look finds, for each limit. `open` is the decision where neither pass nor fail is shown.
 fn look_at(settings: &Settings, effects: &[Vec<f64>], look: usize, open: Decision) -> Vec<Finding> {
     let alpha = settings.alpha.get(look).copied().unwrap_or(0.0);
-    let tests: Vec<SignedRank> = effects.iter().filter_map(|effects| signed_rank(effects)).collect();
-    let p: Vec<f64> = tests.iter().map(SignedRank::p_less).collect();
-    let holm = holm(&p);
-    let found = settings.limits.iter().zip(&tests).zip(holm);
-    let findings = found.map(|((limit, test), (share, p_adjusted))| {
+    let gated = settings.limits.iter().zip(effects).filter(|(_, effects)| is_gated(effects, settings, look));
+    let gated: Vec<(&Limit, usize, SignedRank)> =
+        gated.filter_map(|(limit, effects)| Some((limit, effects.len(), signed_rank(effects)?))).collect();
+    let p: Vec<f64> = gated.iter().map(|(_, _, test)| test.p_less()).collect();
+    let findings = gated.iter().zip(holm(&p)).map(|((limit, n, test), (share, p_adjusted))| {
         let alpha_own = alpha / share as f64;
         let estimate = test.hodges_lehmann();
         let (lower, upper) = (test.lower(1.0 - settings.confidence), test.upper(alpha_own));
         let tolerated = limit.tolerated();
         let decision = match () {
             () if p_adjusted <= alpha && estimate < tolerated => Decision::Fail,
-            () if lower.is_some_and(|lower| lower > tolerated) => Decision::Pass,
+            () if lower.is_some_and(|lower| lower > tolerated) && estimate <= LOST => Decision::Pass,
             () => open,
         };
-        let Limit { metric, delta } = *limit;
+        let Limit { metric, delta } = **limit;
         let mut finding = Finding {
             metric,
             delta,
-            n: effects[0].len(),
+            n: *n,
             hodges_lehmann: estimate,
             lower,
             upper,

@@ -41,7 +41,10 @@ pub struct Noise {
     pub metrics: Vec<MetricNoise>,
     /// How many whole gates the pairs would have made, one after the other.
     pub gates: usize,
-    /// How many of these failed. Each is a wrong failure: both sides were the same.
+    /// How many of these passed.
+    #[serde(default)]
+    pub passed: usize,
+    /// How many failed. Each is a wrong failure: both sides were the same.
     pub failed: usize,
 }
 
@@ -50,12 +53,12 @@ pub fn noise(settings: &Settings, pairs: &[Pair]) -> Noise {
     let mut pairs: Vec<&Pair> = pairs.iter().collect();
     pairs.sort_by_key(|pair| pair.number);
     let pairs = &pairs[pairs.len().saturating_sub(PAIRS_MAX)..];
-    let valid: Vec<Vec<f64>> = pairs.iter().filter_map(|pair| effects(settings, pair).ok()).collect();
-    let of = |at: usize| valid.iter().map(|effects| effects[at]).collect::<Vec<f64>>();
+    let valid: Vec<Vec<Option<f64>>> = pairs.iter().filter_map(|pair| effects(settings, pair).ok()).collect();
+    let of = |at: usize| valid.iter().filter_map(|effects| effects[at]).collect::<Vec<f64>>();
     let metrics = settings.limits.iter().enumerate().map(|(at, limit)| metric_noise(settings, limit, &of(at)));
     let metrics = metrics.collect();
-    let (gates, failed) = gates(settings, pairs);
-    Noise { n: valid.len(), discarded: pairs.len() - valid.len(), metrics, gates, failed }
+    let [gates, passed, failed] = gates(settings, pairs);
+    Noise { n: valid.len(), discarded: pairs.len() - valid.len(), metrics, gates, passed, failed }
 }
 
 fn metric_noise(settings: &Settings, limit: &Limit, effects: &[f64]) -> MetricNoise {
@@ -81,20 +84,22 @@ fn sd(values: &[f64]) -> Option<f64> {
     (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt())
 }
 
-/// How many gates the pairs make one after the other, each with the pairs it needs, and how many fail.
-fn gates(settings: &Settings, pairs: &[&Pair]) -> (usize, usize) {
-    let (mut gates, mut failed) = (0, 0);
+/// How many gates the pairs make one after the other, each with the pairs it needs, how many of them pass,
+/// and how many fail.
+fn gates(settings: &Settings, pairs: &[&Pair]) -> [usize; 3] {
+    let [mut gates, mut passed, mut failed] = [0; 3];
     let mut own: Vec<Pair> = Vec::new();
     for &pair in pairs {
         own.push(pair.clone());
         let decision = judge(settings, &own).decision;
         if !matches!(decision, Decision::More { .. }) {
             gates += 1;
+            passed += usize::from(decision == Decision::Pass);
             failed += usize::from(decision == Decision::Fail);
             own.clear();
         }
     }
-    (gates, failed)
+    [gates, passed, failed]
 }
 
 #[cfg(test)]

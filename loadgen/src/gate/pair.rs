@@ -66,7 +66,34 @@ impl Pair {
         let effect = candidate.ln() - baseline.ln();
         Ok(if metric.higher_is_better() { effect } else { -effect })
     }
+
+    /// The effect that is judged. A side that gives nothing where the other one gives a value is worse than
+    /// by any ratio, the same way for both sides: a pair must not be left out for what it shows. The test goes by
+    /// ranks, so that the size of the number that stands for it does not matter.
+    ///
+    /// `Ok(None)`: the pair says nothing of the metric, because memory of the baseline does not grow.
+    ///
+    /// # Errors
+    /// Neither side gives a value: the pair does not count.
+    pub(super) fn evidence(&self, metric: Metric) -> Result<Option<f64>, String> {
+        let of = |values: &[(Metric, f64)]| values.iter().find(|(found, _)| *found == metric).map(|(_, value)| *value);
+        let usable = |value: Option<f64>| value.filter(|value| value.is_finite() && *value > 0.0);
+        let (baseline, candidate) = (usable(of(&self.baseline)), usable(of(&self.candidate)));
+        let is_memory = metric == Metric::MemoryPerConnection;
+        match (baseline, candidate) {
+            (Some(_), Some(_)) => self.effect(metric).map(Some),
+            (None, _) if is_memory => Ok(None),
+            // Memory that does not grow is as good as none: a byte, which has a logarithm.
+            (Some(bytes), None) if is_memory && of(&self.candidate).is_some_and(f64::is_finite) => Ok(Some(bytes.ln())),
+            (Some(_), None) => Ok(Some(-2.0 * LOST)),
+            (None, Some(_)) => Ok(Some(2.0 * LOST)),
+            (None, None) => Err(format!("neither side has a value of {}", metric.name())),
+        }
+    }
 }
+
+/// Half of the effect that stands for nothing: no two sides that work differ so much.
+pub(super) const LOST: f64 = 10.0;
 
 /// Values by metric as a JSON object. JSON has no word for what is not finite: it becomes `null` and
 /// comes back as NaN, so that the pair stays discarded.

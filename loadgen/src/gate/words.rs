@@ -1,5 +1,6 @@
 //! How a gate says what it did: the sentences of findings and explanations.
 
+use super::pair::LOST;
 use super::{Decision, Finding, Metric, Settings};
 
 /// The rule, before any pair.
@@ -16,7 +17,7 @@ pub(super) fn rule(settings: &Settings) -> Vec<String> {
 
 /// Every finding of a look.
 pub(super) fn look(settings: &Settings, look: usize, findings: &[Finding]) -> Vec<String> {
-    let pairs = findings.first().map_or(0, |finding| finding.n);
+    let pairs = settings.looks.get(look).copied().unwrap_or_default();
     let alpha = settings.alpha.get(look).copied().unwrap_or(0.0);
     let mut lines = vec![format!("look {} at {pairs} valid pairs, alpha {}", look + 1, percent(alpha))];
     for finding in findings {
@@ -68,9 +69,10 @@ pub(super) fn unfit(settings: &Settings, (valid, discarded): (u32, u32), until: 
     )
 }
 
-/// A candidate that does not work must not hide behind an unfit machine.
-pub(super) fn only_candidate(count: u32) -> String {
-    format!("in {count} of them only the candidate has no usable value: look at the candidate before the machine")
+/// A metric that the baseline does not have cannot be lost.
+pub(super) fn not_gated(metric: Metric, pairs: u32, valid: u32) -> String {
+    let title = metric.title();
+    format!("{title} is not gated: only in {pairs} of {valid} pairs the baseline's is above 0")
 }
 
 /// What is missing.
@@ -85,6 +87,7 @@ fn reason(finding: &Finding, alpha: f64) -> &'static str {
         Decision::Pass => "pass, even the worst is tolerated",
         Decision::Fail => "fail, surely worse and by more than is tolerated",
         Decision::Unfit => "unfit",
+        _ if finding.hodges_lehmann > LOST => "open, the baseline gives nothing to compare with",
         _ if surely_worse => "open, surely worse, but perhaps by no more than is tolerated",
         _ => "open, neither surely worse nor surely within what is tolerated",
     }
@@ -96,7 +99,11 @@ fn chance(p: f64) -> String {
 }
 
 /// The change of a metric itself that an effect stands for: a rate falls when it gets worse, a time grows.
-fn change(metric: Metric, effect: f64) -> String {
+/// What stands for nothing on one side is said in words.
+pub fn change(metric: Metric, effect: f64) -> String {
+    if effect.abs() > LOST {
+        return if effect < 0.0 { "no value" } else { "beyond comparison" }.to_owned();
+    }
     let effect = if metric.higher_is_better() { effect } else { -effect };
     let percent = effect.exp_m1() * 100.0;
     // No "-0.0 %": what rounds to nothing has no direction.

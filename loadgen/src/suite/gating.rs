@@ -1,20 +1,22 @@
 //! A gate from its first pair to its last file: baseline and candidate measured as neighbours, in random
 //! order, until the rule has its answer.
 //!
-//! The rule itself is [`crate::gate`]; which trials count is decided by [`rounds::invalid`]. A pair of
+//! The rule itself is [`crate::gate`]; which trials count is decided by [`super::rounds::invalid`]. A pair of
 //! which one run is invalid is discarded as a whole and another one is measured. The first pair warms
-//! the machine up and is never judged. A DUT that dies ends the gate at once: no later pair could make
-//! up for it.
+//! the machine up and is never judged. A DUT that dies ends the gate with its pair: no later pair could
+//! make up for it.
 
 mod answer;
+mod book;
 
 use std::path::Path;
 
 pub use answer::{GateAnswer, Stop, answer};
+pub use book::{Booked, book, empty};
 
-use super::rounds::{self, Contender, Measured, Rounds};
+use super::rounds::{Contender, Measured, Rounds};
 use super::{Options, RunError};
-use crate::archive::gate::{Death, GATE_SCHEMA, GateBegun, KeptPair, SIDES, Side};
+use crate::archive::gate::{GATE_SCHEMA, GateBegun, KeptPair, SIDES, Side};
 use crate::archive::host_fingerprint;
 use crate::gate::{self, Decision, Metric, Order, Pair, Settings};
 use crate::interrupt::Interrupt;
@@ -165,18 +167,15 @@ impl Course<'_> {
         }
     }
 
-    /// One pair; `None` if the user ended it.
+    /// One pair; `None` if the user ended it. After a death the other side still runs: whether it dies, too,
+    /// tells a build from a load that no build carries, and no coin may decide that.
     fn pair(&mut self, number: u32) -> Result<Option<KeptPair>, GateError> {
-        let order = gate::order(self.begun.seed, number);
-        let sides = if order == Order::BaselineFirst { [0, 1] } else { [1, 0] };
-        let pair = Pair { number, order, baseline: Vec::new(), candidate: Vec::new(), discarded: None };
-        let mut kept = KeptPair { warm_up: number == 0, pair, trials: [Vec::new(), Vec::new()], died: None };
+        let mut kept = empty(self.begun.seed, number);
+        let sides = if kept.pair.order == Order::BaselineFirst { [0, 1] } else { [1, 0] };
         for side in sides {
-            let Some(measured) = self.measure(number, side)? else { return Ok(None) };
-            self.book(&mut kept, side, &measured);
-            if kept.died.is_some() {
-                break;
-            }
+            let Some(Measured { trials, died, .. }) = self.measure(number, side)? else { return Ok(None) };
+            let run = Booked { plan: self.rounds.plan(side), trials: &trials, died: died.as_deref() };
+            book(&mut kept, side, run, &self.metrics);
         }
         Ok(Some(kept))
     }
@@ -191,21 +190,6 @@ impl Course<'_> {
                 let (spec, source) = (self.begun.sides[side].spec.clone(), Box::new(source));
                 Err(GateError::Run { side: SIDES[side], spec, pair, source })
             }
-        }
-    }
-
-    /// Writes one run into its pair. What it measured is kept also where the pair does not count.
-    fn book(&self, kept: &mut KeptPair, side: usize, measured: &Measured) {
-        let values = rounds::values(self.rounds.plan(side), &measured.trials, &self.metrics);
-        *(if side == 0 { &mut kept.pair.baseline } else { &mut kept.pair.candidate }) = values;
-        kept.trials[side] = measured.trials.iter().map(|trial| trial.number).collect();
-        if let Some(how) = &measured.died {
-            kept.died = Some(Death { side, how: how.clone() });
-            kept.pair.discarded = Some(format!("{}: the DUT died: {how}", SIDES[side]));
-        }
-        let mut reasons = measured.trials.iter().filter_map(|trial| self.rounds.invalid(side, trial));
-        if let (None, Some(reason)) = (&kept.pair.discarded, reasons.next()) {
-            kept.pair.discarded = Some(format!("{}: {reason}", SIDES[side]));
         }
     }
 }

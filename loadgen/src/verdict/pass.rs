@@ -7,6 +7,7 @@
 //! compared in integers: "less than 0.001 %" of 100,000 is no failure at all (RFC 9411, 7.2). Under
 //! profile `rfc` a trial of full length also has to be valid ([`super::validity`]).
 
+use crate::gate::failures::Failures;
 use crate::measure::record::{EndedEarly, TrialLoad};
 use crate::measure::{Latency, Outcome, TrialRecord};
 use crate::scenario::Plan;
@@ -109,6 +110,13 @@ pub fn passes(plan: &Plan, trial: &TrialRecord) -> Passed {
     let failed: Vec<String> = broken(plan, trial).into_iter().chain(super::validity::reasons(plan, trial)).collect();
     let decided = invalid.is_empty();
     Passed { passed: decided && failed.is_empty(), decided, reasons: invalid.into_iter().chain(failed).collect() }
+}
+
+/// What failed in a trial, and whether that is more than the plan allows.
+pub fn failures(plan: &Plan, trial: &TrialRecord) -> Failures {
+    let failed = trial.outcomes.failed_by_testbed();
+    let attempted = failed + trial.outcomes.of(Outcome::Ok);
+    Failures { failed, attempted, broken: !FailedLimit::of(plan).allows(failed, attempted) }
 }
 
 /// Whether a trial can still pass after so many failures, of so many operations planned in sustain.

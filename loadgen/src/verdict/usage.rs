@@ -153,6 +153,11 @@ fn links(first: &Sample, last: &Sample) -> Vec<LinkUsage> {
     pairs.collect()
 }
 
+/// Cores that the DUT used during a trial; `None` without two samples to compare, or if it is not seen.
+pub fn dut_cores(trial: &TrialRecord) -> Option<f64> {
+    Some(Usage::of(trial)?.role(Role::Dut)?.used)
+}
+
 /// The samples between which shares are taken.
 fn window(trial: &TrialRecord) -> Option<(&Sample, &Sample)> {
     let begin = trial.began_ns + trial.ramp_up.as_nanos() as u64;

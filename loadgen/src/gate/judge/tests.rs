@@ -129,11 +129,12 @@ fn only_valid_pairs_count_to_a_look() {
     let mut pairs = pairs(&[-0.09; 10]);
     pairs[1].discarded = Some("steal 7 %".to_owned());
     pairs[4].candidate[0].1 = f64::NAN;
+    pairs[4].baseline.clear();
     assert_eq!(judge(&one(), &pairs[..9]).decision, Decision::More { until: 8 });
     let found = judge(&one(), &pairs);
     assert_eq!((found.decision, found.findings[0].n), (Decision::Fail, 8));
     assert!(found.explanation.contains(&"pair 2 is discarded: steal 7 %".to_owned()), "{:?}", found.explanation);
-    assert!(found.explanation.iter().any(|line| line.starts_with("pair 5 is discarded: tps of the candidate is NaN")));
+    assert!(found.explanation.iter().any(|line| line.starts_with("pair 5 is discarded: neither side has")));
 }
 
 #[test]
@@ -152,12 +153,41 @@ fn more_than_30_percent_discarded_is_unfit() {
 }
 
 #[test]
-fn a_candidate_that_measures_nothing_is_named() {
-    let mut pairs = pairs(&[0.0; 8]);
-    pairs.iter_mut().for_each(|pair| pair.candidate[0].1 = 0.0);
-    let found = judge(&one(), &pairs);
-    assert_eq!(found.decision, Decision::Unfit);
-    assert!(found.explanation.iter().any(|line| line.contains("only the candidate has no usable value")));
+fn a_candidate_that_gives_nothing_fails_and_a_baseline_that_gives_nothing_passes_nobody() {
+    let lost = |metric: Metric, value: Option<f64>, candidate: bool| {
+        let mut pairs = several(&[metric], &vec![vec![0.0]; 20]);
+        for pair in &mut pairs {
+            let side = if candidate { &mut pair.candidate } else { &mut pair.baseline };
+            *side = value.map(|value| (metric, value)).into_iter().collect();
+        }
+        judge(&settings(&[metric], 0.05), &pairs)
+    };
+    for metric in [Metric::Tps, Metric::PRIMARY, Metric::ResponseTimeP99] {
+        for value in [None, Some(0.0), Some(f64::NAN)] {
+            let found = lost(metric, value, true);
+            assert_eq!(found.decision, Decision::Fail, "{metric:?} {value:?}");
+            assert!(found.findings[0].text.contains(": no value over 8 pairs"), "{}", found.findings[0].text);
+            assert_eq!(lost(metric, value, false).decision, Decision::Inconclusive, "{metric:?} {value:?}");
+        }
+    }
+    // Connections that the candidate did not hold are lost; memory that does not grow is none.
+    assert_eq!(lost(Metric::MemoryPerConnection, None, true).decision, Decision::Fail);
+    assert_eq!(lost(Metric::MemoryPerConnection, Some(-20.0), true).decision, Decision::Pass);
+}
+
+#[test]
+fn memory_is_gated_only_where_that_of_the_baseline_grows() {
+    let both = [Metric::Tps, Metric::MemoryPerConnection];
+    let with = |flat: usize| {
+        let mut pairs = several(&both, &vec![vec![0.0, -0.5]; 12]);
+        pairs[..flat].iter_mut().for_each(|pair| pair.baseline[1].1 = -3.0);
+        judge(&settings(&both, 0.05), &pairs)
+    };
+    assert_eq!(with(0).decision, Decision::Fail);
+    let flat = with(6);
+    assert_eq!((flat.decision, flat.findings.len()), (Decision::Pass, 1));
+    let named = "memory per connection is not gated: only in 6 of 12 pairs the baseline's is above 0";
+    assert!(flat.explanation.iter().any(|line| line == named), "{:?}", flat.explanation);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The figures of a gate as rows of text, the same for every form of its report.
 
-use crate::gate::{Decision, Finding, Limit, Metric, MetricNoise, Pair};
+pub(super) use crate::gate::change;
+use crate::gate::failures::{self, Broken, Failures};
+use crate::gate::{self, Decision, Finding, Limit, Metric, MetricNoise, Pair};
 use crate::report::text::{NOTHING, amount, share};
 use crate::statistics::median;
 
@@ -31,7 +33,27 @@ pub(super) fn findings(report: &GateReport<'_>) -> Vec<[String; 9]> {
             found.map_or("–", |found| said(found.decision)).to_owned(),
         ]
     };
-    report.begun.settings.limits.iter().map(of).collect()
+    report.begun.settings.limits.iter().map(of).chain([failed(report)]).collect()
+}
+
+/// What failed in the pairs that count.
+fn failed(report: &GateReport<'_>) -> [String; 9] {
+    let counted = report.pairs.iter().filter(|kept| !kept.warm_up && gate::counts(&report.begun.settings, &kept.pair));
+    let pairs: Vec<[Failures; 2]> = counted.map(|kept| kept.failures).collect();
+    let text = |side: usize| {
+        let all = pairs.iter().map(|pair| pair[side]).fold(Failures::default(), Failures::and);
+        let broken = pairs.iter().filter(|pair| pair[side].broken).count();
+        format!("{} of {} (too many in {broken} pairs)", all.failed, all.attempted)
+    };
+    let says = match failures::broken(&report.begun.settings, &pairs) {
+        _ if pairs.is_empty() => "–",
+        Broken::NotMore => "pass",
+        Broken::Perhaps(_) => "open",
+        Broken::Surely(_) => "fail",
+    };
+    let nothing = || NOTHING.to_owned();
+    let (first, last) = ("failed operations".to_owned(), says.to_owned());
+    [first, text(0), text(1), nothing(), nothing(), nothing(), nothing(), nothing(), last]
 }
 
 /// One row for each metric of a machine's noise.
@@ -52,31 +74,20 @@ pub(super) fn noise(metrics: &[MetricNoise]) -> Vec<[String; 6]> {
 
 /// The pairs that count.
 fn valid<'a>(report: &GateReport<'a>) -> Vec<&'a Pair> {
-    let counts = |pair: &&Pair| {
-        let limits = &report.begun.settings.limits;
-        pair.discarded.is_none() && limits.iter().all(|limit| pair.effect(limit.metric).is_ok())
-    };
+    let counts = |pair: &&Pair| gate::counts(&report.begun.settings, pair);
     report.pairs.iter().filter(|kept| !kept.warm_up).map(|kept| &kept.pair).filter(counts).collect()
 }
 
 /// The median of one side with its unit.
 fn level<'a>(metric: Metric, sides: impl Iterator<Item = &'a Vec<(Metric, f64)>>) -> String {
     let find = |values: &Vec<(Metric, f64)>| values.iter().find(|(found, _)| *found == metric).map(|(_, value)| *value);
-    let values: Vec<f64> = sides.filter_map(find).collect();
+    let values: Vec<f64> = sides.filter_map(find).filter(|value| value.is_finite()).collect();
     let Some(median) = median(&values) else { return NOTHING.to_owned() };
     match metric {
         Metric::TransactionsPerCpuSecond | Metric::Cps | Metric::Tps => format!("{}/s", amount(median)),
         Metric::ResponseTimeP99 => format!("{} ms", amount(median / 1e3)),
         Metric::MemoryPerConnection => format!("{} B", amount(median)),
     }
-}
-
-/// The change of a metric itself that an effect stands for: a rate falls when it gets worse, a time grows.
-pub(super) fn change(metric: Metric, effect: f64) -> String {
-    let effect = if metric.higher_is_better() { effect } else { -effect };
-    let percent = effect.exp_m1() * 100.0;
-    // No "-0.0 %": what rounds to nothing has no direction.
-    if percent.abs() < 0.05 { "0.0 %".to_owned() } else { format!("{percent:+.1} %") }
 }
 
 fn bound(text: String, confidence: Option<f64>) -> String {

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::archive::gate::{GateBegun, KeptPair, SIDES};
+use crate::gate::failures::{self, Broken};
 use crate::gate::{self, Decision, Judgement, Noise, Pair};
 use crate::verdict::answer::Exit;
 
@@ -31,7 +32,7 @@ pub struct GateAnswer {
     /// How the program ends.
     pub exit: Exit,
     /// The answer in a word: `pass`, `regression`, `inconclusive`, `unfit`, `interrupted`, `unfinished`,
-    /// `quiet`, `noisy`.
+    /// `undecided`, `quiet`, `noisy`, `not shown`.
     pub word: String,
     /// The answer in one sentence.
     pub reason: String,
@@ -53,6 +54,10 @@ pub fn answer(begun: &GateBegun, pairs: &[KeptPair], stop: Stop, strict: bool, w
     let (exit, word, reason) = case.ending(stop);
     let mut warnings = warnings;
     warnings.extend(case.only_candidate());
+    warnings.extend(case.not_gated());
+    if let Broken::Perhaps(count) = case.broken() {
+        warnings.push(format!("in {count} pairs the candidate alone failed more than the scenario allows"));
+    }
     let discarded = all.len() - case.valid();
     GateAnswer { pairs: all.len(), discarded, exit, word: word.to_owned(), reason, warnings, noise, judgement }
 }
@@ -82,6 +87,18 @@ impl Case<'_> {
             return self.same(noise);
         }
         let open = if self.strict { Exit::Undecided } else { Exit::Met };
+        let is_over = !matches!(self.judgement.decision, Decision::More { .. } | Decision::Unfit);
+        match self.broken() {
+            Broken::Surely(count) if is_over => {
+                let text = format!("in {count} pairs the candidate alone failed more than the scenario allows");
+                return (Exit::Missed, "regression", format!("regression after {pairs} pairs: {text}"));
+            }
+            Broken::Perhaps(count) if self.judgement.decision == Decision::Pass => {
+                let text = format!("in {count} pairs the candidate alone failed more than the scenario allows");
+                return (open, "inconclusive", format!("inconclusive after {pairs} pairs: {text}"));
+            }
+            _ => {}
+        }
         match self.judgement.decision {
             Decision::Pass => {
                 (Exit::Met, "pass", format!("pass after {pairs} pairs: no metric is worse than tolerated"))
@@ -113,7 +130,9 @@ impl Case<'_> {
         let death = kept.died.as_ref()?;
         let side = SIDES.get(death.side).copied().unwrap_or("DUT");
         let text = format!("the {side} died in pair {}: {}", kept.pair.number, death.how);
-        let is_regression = death.side == 1 && !self.begun.same;
+        // The pair says who died first; with both the load is more than either carries.
+        let text = if death.both { format!("{text}; so did the other side") } else { text };
+        let is_regression = death.side == 1 && !self.begun.same && !death.both;
         Some(match is_regression {
             true => (Exit::Missed, "regression", format!("regression: {text}")),
             false => (Exit::Undecided, "undecided", format!("undecided: {text}")),
@@ -131,11 +150,21 @@ impl Case<'_> {
             );
             return (Exit::Missed, "noisy", text);
         }
+        let is_shown = noise.gates > 0
+            && noise.passed == noise.gates
+            && noise.metrics.iter().all(|metric| metric.delta_proposed.is_some_and(|delta| delta <= metric.delta));
         let text = match noise.gates {
             0 => format!("{} valid pairs of the same build are too few for a gate; its noise is below", noise.n),
-            gates => format!("quiet enough: none of {gates} gates of the same build against itself failed"),
+            gates if is_shown => {
+                return (Exit::Met, "quiet", format!("quiet enough: all {gates} gates of the same build passed"));
+            }
+            gates => format!(
+                "not shown to be quiet: {} of {gates} gates of the same build passed; take the proposed delta, longer \
+                 runs or a quieter machine",
+                noise.passed
+            ),
         };
-        (Exit::Met, "quiet", text)
+        (if self.strict { Exit::Undecided } else { Exit::Met }, "not shown", text)
     }
 
     fn failed(&self) -> String {
@@ -144,10 +173,23 @@ impl Case<'_> {
     }
 
     fn valid(&self) -> usize {
-        let limits = &self.begun.settings.limits;
-        let counts =
-            |pair: &&Pair| pair.discarded.is_none() && limits.iter().all(|limit| pair.effect(limit.metric).is_ok());
-        self.all.iter().filter(counts).count()
+        self.all.iter().filter(|pair| gate::counts(&self.begun.settings, pair)).count()
+    }
+
+    /// What failed in the pairs that count.
+    fn broken(&self) -> Broken {
+        let counted = self.pairs.iter().filter(|kept| !kept.warm_up && gate::counts(&self.begun.settings, &kept.pair));
+        failures::broken(&self.begun.settings, &counted.map(|kept| kept.failures).collect::<Vec<_>>())
+    }
+
+    /// Metrics that the last look left out.
+    fn not_gated(&self) -> Vec<String> {
+        let findings = &self.judgement.findings;
+        let found = |limit: &&gate::Limit| findings.iter().any(|finding| finding.metric == limit.metric);
+        let limits = self.begun.settings.limits.iter().filter(|limit| !findings.is_empty() && !found(limit));
+        let text =
+            |limit: &gate::Limit| format!("{} is not gated: that of the baseline is not above 0", limit.metric.title());
+        limits.map(text).collect()
     }
 
     /// A candidate that cannot be measured must not hide behind an unfit machine.
@@ -166,6 +208,7 @@ impl Case<'_> {
 mod tests {
     use super::*;
     use crate::archive::gate::{Death, GATE_SCHEMA, Side};
+    use crate::gate::failures::Failures;
     use crate::gate::{Limit, Metric, Order, Settings};
 
     fn begun(same: bool) -> GateBegun {
@@ -199,7 +242,13 @@ mod tests {
                 candidate: vec![(Metric::PRIMARY, candidate * noise)],
                 discarded: None,
             };
-            KeptPair { warm_up: number == 0, pair, trials: [vec![number], vec![number]], died: None }
+            KeptPair {
+                warm_up: number == 0,
+                pair,
+                trials: [vec![number], vec![number]],
+                failures: [Failures::default(); 2],
+                died: None,
+            }
         };
         (0..=count).map(pair).collect()
     }
@@ -239,10 +288,13 @@ mod tests {
     #[test]
     fn a_candidate_that_dies_is_a_regression_and_a_baseline_that_dies_decides_nothing() {
         let mut kept = pairs(1, 1_000.0);
-        kept[1].died = Some(Death { side: 1, how: "signal 11".to_owned() });
+        kept[1].died = Some(Death { side: 1, how: "signal 11".to_owned(), both: false });
         assert_eq!(ending(&begun(false), &kept, Stop::Finished, false).0, Exit::Missed);
         assert_eq!(ending(&begun(true), &kept, Stop::Finished, false).0, Exit::Undecided);
-        kept[1].died = Some(Death { side: 0, how: "signal 11".to_owned() });
+        // Which of both ran first is a coin, and decides nothing.
+        kept[1].died = Some(Death { side: 1, how: "signal 11".to_owned(), both: true });
+        assert_eq!(ending(&begun(false), &kept, Stop::Finished, false).0, Exit::Undecided);
+        kept[1].died = Some(Death { side: 0, how: "signal 11".to_owned(), both: false });
         assert_eq!(ending(&begun(false), &kept, Stop::Finished, false).0, Exit::Undecided);
     }
 
@@ -253,5 +305,40 @@ mod tests {
         assert_eq!(of(&pairs(20, 800.0)), (Exit::Missed, "noisy".to_owned()));
         let quiet = answer(&begun(true), &pairs(20, 1_000.0), Stop::Finished, false, Vec::new());
         assert_eq!(quiet.noise.unwrap().gates, 2);
+        // No gate, no valid pair, or only a wider tolerance than the one in use: nothing is shown.
+        assert_eq!(of(&pairs(3, 1_000.0)), (Exit::Met, "not shown".to_owned()));
+        let strict = |pairs: &[KeptPair]| ending(&begun(true), pairs, Stop::Finished, true);
+        let mut discarded = pairs(20, 1_000.0);
+        discarded.iter_mut().for_each(|kept| kept.pair.discarded = Some("candidate: G3: lag".to_owned()));
+        assert_eq!(strict(&discarded), (Exit::Undecided, "not shown".to_owned()));
+        let mut loud = pairs(20, 1_000.0);
+        for (at, kept) in loud.iter_mut().enumerate() {
+            kept.pair.candidate[0].1 *= if at % 2 == 0 { 1.2 } else { 0.83 };
+        }
+        assert_eq!(strict(&loud), (Exit::Undecided, "not shown".to_owned()));
+    }
+
+    #[test]
+    fn a_candidate_that_fails_what_the_baseline_answers_is_a_regression() {
+        let failing = |from: usize| {
+            let mut pairs = pairs(8, 1_000.0);
+            pairs[from..].iter_mut().for_each(|kept| {
+                kept.failures[1] = Failures { failed: 40, attempted: 1_000, broken: true };
+            });
+            ending(&begun(false), &pairs, Stop::Finished, true)
+        };
+        assert_eq!(failing(1), (Exit::Missed, "regression".to_owned()));
+        assert_eq!(failing(5), (Exit::Undecided, "inconclusive".to_owned()));
+        assert_eq!(failing(9), (Exit::Met, "pass".to_owned()));
+    }
+
+    #[test]
+    fn a_candidate_that_serves_nothing_is_a_regression() {
+        for value in [0.0, f64::NAN] {
+            let mut pairs = pairs(8, 1_000.0);
+            pairs.iter_mut().for_each(|kept| kept.pair.candidate[0].1 = value);
+            let said = ending(&begun(false), &pairs, Stop::Finished, false);
+            assert_eq!(said, (Exit::Missed, "regression".to_owned()), "{value}");
+        }
     }
 }

@@ -4,9 +4,9 @@ use super::HELD;
 use crate::gate::Metric;
 use crate::measure::record::TrialLoad;
 use crate::measure::{Latency, Role, Sample, TrialRecord};
-use crate::report::usage;
 use crate::scenario::Plan;
 use crate::scenario::plan::{DutKind, Unit, WorkloadKind};
+use crate::verdict;
 
 /// The metrics that a scenario is gated by when nothing else is asked for: the primary one and the
 /// guards it measures. A guard that would be another one's figure a second time is left out.
@@ -50,12 +50,14 @@ pub fn values(plan: &Plan, trials: &[TrialRecord], metrics: &[Metric]) -> Vec<(M
 /// Utilisation law: throughput divided by the cores in use is operations per core-second. Both are taken
 /// over sustain, where the load is steady.
 fn per_cpu_second(plan: &Plan, trial: &TrialRecord) -> Option<f64> {
-    let (before, after) = usage::sustain(trial)?;
-    let cores = usage::role(before, after, Role::Dut)?.cores;
     let rate = match plan.workload.kind {
         WorkloadKind::Tcp => trial.achieved_rate(),
         WorkloadKind::Http(_) => trial.transaction_rate(),
     };
+    if rate == 0.0 {
+        return Some(0.0);
+    }
+    let cores = verdict::dut_cores(trial)?;
     (cores > 0.0).then(|| rate / cores)
 }
 
@@ -110,8 +112,7 @@ mod tests {
     fn transactions_per_cpu_second_follow_the_utilisation_law() {
         let run = fixture::run();
         let trial = &run.trials[4];
-        let (before, after) = usage::sustain(trial).unwrap();
-        let cores = usage::role(before, after, Role::Dut).unwrap().cores;
+        let cores = verdict::dut_cores(trial).unwrap();
         let metrics = [Metric::TransactionsPerCpuSecond, Metric::Tps];
         let found = values(&run.plan, std::slice::from_ref(trial), &metrics);
         assert_eq!(found[0].1, found[1].1 / cores);
