@@ -11,7 +11,7 @@ use crate::interrupt::Interrupt;
 use crate::report;
 use crate::report::export::ExportOptions;
 use crate::scenario::{self, Overrides, Plan, QuickOptions};
-use crate::suite::{self, Options};
+use crate::suite::{self, Finished, Options};
 use crate::testbed;
 use crate::verdict::answer::Exit;
 
@@ -58,36 +58,45 @@ pub(super) fn overrides(arguments: &OverrideArgs) -> Overrides {
 
 pub(super) fn resume(arguments: &ResumeArgs) -> Result<Exit, Failure> {
     let archive = Archive::read(&arguments.folder).map_err(Failure::usage)?;
+    let exports = export_options(&arguments.sinks)?;
+    let stdout_is_taken = takes_stdout(&exports);
     let interrupt = Interrupt::listen().map_err(Failure::host)?;
     let options = Options {
         executable: super::own_executable(),
         reports: arguments.reports.clone(),
         quiet: arguments.quiet,
-        exports: export_options(&arguments.sinks)?,
+        exports,
     };
     let finished = suite::resume(&archive, &options, &interrupt)
         .map_err(|error| Failure { exit: error.exit(), error: anyhow::Error::new(error) })?;
-    report::say(&report::summary(&archive.begun.plan, &finished.trials, &finished.answer, &finished.folder));
-    Ok(finished.answer.exit)
+    Ok(conclude(&archive.begun.plan, &finished, stdout_is_taken))
 }
 
 fn execute(plan: &Plan, reports: &Path, quiet: bool, sinks: &SinkArgs) -> Result<Exit, Failure> {
     let exports = export_options(sinks)?;
-    // Whoever reads lines from stdout cannot use sentences there.
-    let stdout = Some(Path::new("-"));
-    let stdout_is_taken = [exports.json_lines.as_deref(), exports.influx.as_deref()].contains(&stdout);
+    let stdout_is_taken = takes_stdout(&exports);
     testbed::check(plan).map_err(Failure::usage)?;
     let interrupt = Interrupt::listen().map_err(Failure::host)?;
     let options = Options { executable: super::own_executable(), reports: reports.to_owned(), quiet, exports };
     let finished = suite::run(plan, &options, &interrupt)
         .map_err(|error| Failure { exit: error.exit(), error: anyhow::Error::new(error) })?;
+    Ok(conclude(plan, &finished, stdout_is_taken))
+}
+
+fn takes_stdout(exports: &ExportOptions) -> bool {
+    let stdout = Some(Path::new("-"));
+    [exports.json_lines.as_deref(), exports.influx.as_deref()].contains(&stdout)
+}
+
+/// Says what was found; whoever reads lines from stdout cannot use sentences there.
+fn conclude(plan: &Plan, finished: &Finished, stdout_is_taken: bool) -> Exit {
     let summary = report::summary(plan, &finished.trials, &finished.answer, &finished.folder);
     if stdout_is_taken {
         report::complain(&summary);
     } else {
         report::say(&summary);
     }
-    Ok(finished.answer.exit)
+    finished.answer.exit
 }
 
 fn export_options(sinks: &SinkArgs) -> Result<ExportOptions, Failure> {
