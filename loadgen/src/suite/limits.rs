@@ -7,6 +7,7 @@ use crate::engine::sources::{Sources, expand};
 use crate::measure::record::TrialLoad;
 use crate::scenario::Plan;
 use crate::scenario::plan::Unit;
+use crate::testbed::doctor::connections_in;
 use crate::testbed::ports::{PortSysctls, plan_ports};
 
 /// Descriptors left for files, control channels and the report.
@@ -118,13 +119,8 @@ pub fn most(plan: &Plan, cores: &[usize], ceiling: Option<f64>, carrier: &Carrie
             let workers = cores.len().max(1) as u64;
             let descriptors = Descriptors::read(carrier);
             let by_descriptors = descriptors.of_each(workers) * workers;
-            let load = by_descriptors.min(ports.tuples);
-            let by_host = if load < by_descriptors {
-                format!("{} local addresses and ports", ports.tuples)
-            } else {
-                format!("descriptors of the generator: {descriptors}")
-            };
-            Some(Most { load: load as f64, by_host: Some(by_host) })
+            let why = format!("descriptors of the generator: {descriptors}");
+            Some(held((by_descriptors, why), ports.tuples, host::kernel::memory().0))
         }
         Unit::ConnectionsPerSecond => ceiling.map(|ceiling| Most {
             load: ceiling.min(ports.rate_max),
@@ -133,6 +129,17 @@ pub fn most(plan: &Plan, cores: &[usize], ceiling: Option<f64>, carrier: &Carrie
         }),
         Unit::TransactionsPerSecond | Unit::Transactions => ceiling.map(|load| Most { load, by_host: None }),
     })
+}
+
+/// The narrowest of what bounds held connections; memory of which nothing is known bounds nothing.
+fn held(by_descriptors: (u64, String), tuples: u64, memory_bytes: u64) -> Most {
+    let ports = (tuples, format!("{tuples} local addresses and ports"));
+    let fits = connections_in(memory_bytes);
+    let memory = (fits, format!("memory: {} MiB available have room for about {fits} connections", memory_bytes >> 20));
+    let memory = Some(memory).filter(|_| memory_bytes > 0);
+    let narrower = |a: (u64, String), b: (u64, String)| if b.0 < a.0 { b } else { a };
+    let (load, by_host) = [Some(ports), memory].into_iter().flatten().fold(by_descriptors, narrower);
+    Most { load: load as f64, by_host: Some(by_host) }
 }
 
 #[cfg(test)]
@@ -157,6 +164,21 @@ mod tests {
         // A rate is refused only when there is no place for a single connection of each worker.
         let refused = slots(TrialLoad::Rate(9.0), 75).unwrap_err();
         assert!(refused.starts_with("2 connections at once") && refused.contains("= 1;"), "{refused}");
+    }
+
+    #[test]
+    fn held_connections_are_bounded_by_the_narrowest_of_three() {
+        let bound = |descriptors, tuples, memory| {
+            let most = held((descriptors, "descriptors".to_owned()), tuples, memory);
+            (most.load, most.by_host.unwrap())
+        };
+        assert_eq!(bound(1_000, 5_000, 1 << 40), (1_000.0, "descriptors".to_owned()));
+        assert_eq!(bound(9_000, 5_000, 1 << 40), (5_000.0, "5000 local addresses and ports".to_owned()));
+        // 70 % of 1 GiB in parts of 24 KiB.
+        let (load, by_host) = bound(1 << 20, 1 << 20, 1 << 30);
+        assert_eq!(load, 30_583.0);
+        assert!(by_host.starts_with("memory: 1024 MiB available"), "{by_host}");
+        assert_eq!(bound(1_000, 5_000, 0).0, 1_000.0);
     }
 
     #[test]

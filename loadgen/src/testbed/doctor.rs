@@ -17,7 +17,7 @@ use super::{Placement, cgroup, dut};
 use crate::scenario::Plan;
 use crate::scenario::plan::{DutKind, Unit};
 
-pub use ceiling::Calibration;
+pub use ceiling::{Calibration, connections_in};
 pub use programs::DutFile;
 
 /// How serious a finding is.

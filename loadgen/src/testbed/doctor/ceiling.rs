@@ -5,6 +5,8 @@
 //! next. CPU by the utilisation law: cores over the CPU time of one operation. It leaves out what the DUT
 //! itself can carry; a run finds that.
 
+use std::num::NonZeroU32;
+
 use crate::scenario::Plan;
 use crate::scenario::plan::{DutKind, StartLoad, Unit};
 use crate::testbed::Placement;
@@ -14,11 +16,15 @@ use crate::testbed::ports::{PortSysctls, plan_ports};
 const RESERVED: u64 = 64;
 /// Descriptors that a remedy asks for.
 const DESCRIPTORS_WANTED: u64 = 65_536;
+/// By how much a remedy raises the slots of a plan.
+const TWICE: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
 /// Memory of one held connection on a host that has all of its four ends: kernel sockets, buffers of the
 /// proxy, slots. An estimate on the safe side.
 const BYTES_PER_CONNECTION: u64 = 24 << 10;
 /// Share of the available memory that connections may take.
 const MEMORY_SHARE: f64 = 0.7;
+/// Share of what the CPU allows below which a calibration was bound by something else.
+const CPU_BOUND_SHARE: f64 = 0.5;
 /// Operations at once of the calibration, per worker.
 const CALIBRATED_AT_ONCE: f64 = 64.0;
 
@@ -63,6 +69,7 @@ pub(super) fn predict(plan: &Plan, host: &HostFacts, calibration: Option<Calibra
     let mut limits = Vec::new();
     if let Some(calibration) = calibration.filter(|_| plan.load.unit != Unit::Connections) {
         limits.extend(processors(plan, host, calibration));
+        limits.extend(measured(&limits, calibration));
     }
     limits.extend(ports(plan, host));
     limits.extend(descriptors(plan, host, calibration));
@@ -132,6 +139,16 @@ fn processors(plan: &Plan, host: &HostFacts, calibration: Calibration) -> Vec<Li
     limits.collect()
 }
 
+/// What was measured, where the processors could have done far more: something binds that no fact of the
+/// host tells, such as a delay or a cap of the reflectors.
+fn measured(processors: &[Limit], calibration: Calibration) -> Option<Limit> {
+    let by_cpu = processors.iter().map(|limit| limit.most).reduce(f64::min)?;
+    let most = calibration.per_second;
+    let why = format!("measured without the DUT, while the CPU would have sufficed for {by_cpu:.0}");
+    let remedy = "reflectors without a cap or delay (testbed.reflectors, their own options)".to_owned();
+    (most < by_cpu * CPU_BOUND_SHARE).then(|| Limit { what: "the reflectors", most, why, remedy, after: by_cpu })
+}
+
 fn ports(plan: &Plan, host: &HostFacts) -> Option<Limit> {
     // A plan that names more than there is has been refused with the arithmetic.
     let budget = plan_ports(plan, host.ports).ok()?;
@@ -151,8 +168,19 @@ fn ports(plan: &Plan, host: &HostFacts) -> Option<Limit> {
     most.is_finite().then(|| Limit { what: "ports", most, why, remedy: remedy.to_owned(), after: most * factor })
 }
 
-/// What descriptors allow: connections held by the narrowest role, or a rate by the slots they leave.
+/// What descriptors allow: connections held by the narrowest role, or a rate by the slots they leave. Where
+/// the plan itself asks for fewer slots, those are the limit, and more descriptors change nothing.
 fn descriptors(plan: &Plan, host: &HostFacts, calibration: Option<Calibration>) -> Option<Limit> {
+    let (slots, workers) = (plan.load.slots, generator_workers(plan, host));
+    let are_enough = u64::from(slots.get()) * workers <= host.descriptors.saturating_sub(RESERVED);
+    if plan.load.unit != Unit::Connections && are_enough {
+        let (most, why) = descriptors_allow(plan, host, calibration, host.descriptors)?;
+        let mut wider = plan.clone();
+        wider.load.slots = slots.saturating_mul(TWICE);
+        let (after, _) = descriptors_allow(&wider, host, calibration, host.descriptors)?;
+        let remedy = format!("load.slots = {} instead of {slots}", wider.load.slots);
+        return Some(Limit { what: "load.slots", most, why, remedy, after });
+    }
     let wanted = DESCRIPTORS_WANTED.max(host.descriptors.saturating_mul(4));
     let (most, why) = descriptors_allow(plan, host, calibration, host.descriptors)?;
     let (after, _) = descriptors_allow(plan, host, calibration, wanted)?;
@@ -175,22 +203,31 @@ fn descriptors_allow(
         return Some((most as f64, format!("{limit} per process, {RESERVED} in reserve, {of}")));
     }
     let calibration = calibration?;
-    let workers = Placement::choose(&host.allowed, &plan.testbed).ok()?.generator.len().max(1) as u64;
+    let workers = generator_workers(plan, host);
     let slots = left.min(u64::from(plan.load.slots.get()).saturating_mul(workers));
     let at_once = CALIBRATED_AT_ONCE * workers as f64;
     let why = format!("{slots} operations at once, as long as one takes without the DUT under {at_once:.0}");
     Some((slots as f64 * calibration.per_second / at_once, why))
 }
 
+fn generator_workers(plan: &Plan, host: &HostFacts) -> u64 {
+    Placement::choose(&host.allowed, &plan.testbed).map_or(1, |placement| placement.generator.len().max(1) as u64)
+}
+
 fn memory(plan: &Plan, host: &HostFacts) -> Option<Limit> {
     if plan.load.unit != Unit::Connections {
         return None;
     }
-    let most = host.memory_bytes as f64 * MEMORY_SHARE / BYTES_PER_CONNECTION as f64;
+    let most = connections_in(host.memory_bytes) as f64;
     let (mib, each) = (host.memory_bytes >> 20, BYTES_PER_CONNECTION >> 10);
     let why = format!("{mib} MiB available, about {each} KiB for each connection and all its ends");
     let remedy = "twice the memory, or the DUT on another host".to_owned();
-    Some(Limit { what: "memory", most: most.floor(), why, remedy, after: most * 2.0 })
+    Some(Limit { what: "memory", most, why, remedy, after: most * 2.0 })
+}
+
+/// How many held connections, with all their ends, so much available memory has room for.
+pub fn connections_in(memory_bytes: u64) -> u64 {
+    (memory_bytes as f64 * MEMORY_SHARE / BYTES_PER_CONNECTION as f64) as u64
 }
 
 #[cfg(test)]

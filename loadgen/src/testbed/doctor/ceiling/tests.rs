@@ -48,13 +48,33 @@ fn the_narrowest_resource_binds_and_its_remedy_reaches_the_next_one() {
     let cpu = told(&cps(), &host(2, many), Some(CALIBRATION));
     assert_eq!(cpu, ("CPU of generator and reflectors", 10_000, 16_667));
     // On four cores the generator has two and the reflectors one: 33,333 and 25,000.
-    assert_eq!(told(&cps(), &host(4, many), Some(CALIBRATION)).0, "CPU of the reflectors");
+    let four = Calibration { per_second: 24_000.0, ..CALIBRATION };
+    assert_eq!(told(&cps(), &host(4, many), Some(four)).0, "CPU of the reflectors");
     // 14 client addresses and a minute of TIME_WAIT: 14 × 28,232 / 60 = 6,587; with reuse the CPU binds.
     let mut slow = host(2, many);
     slow.ports.tw_reuse = 0;
     assert_eq!(told(&cps(), &slow, Some(CALIBRATION)), ("ports", 6_587, 10_000));
     // 40 - 64 descriptors leave nothing, 96 leave 32 of the 64 operations that the calibration had.
     assert_eq!(told(&cps(), &host(2, 96), Some(CALIBRATION)), ("descriptors", 5_000, 10_000));
+}
+
+#[test]
+fn reflectors_that_are_slower_than_their_cpu_bind_at_what_was_measured() {
+    let capped = Calibration { per_second: 400.0, ..CALIBRATION };
+    let limits = predict(&cps(), &host(2, 1 << 20), Some(capped));
+    assert_eq!((limits[0].what, limits[0].most), ("the reflectors", 400.0), "{limits:?}");
+    let busy = Calibration { per_second: 6_000.0, ..CALIBRATION };
+    let limits = predict(&cps(), &host(2, 1 << 20), Some(busy));
+    assert!(limits.iter().all(|limit| limit.what != "the reflectors"), "{limits:?}");
+}
+
+#[test]
+fn slots_of_the_plan_bind_under_their_own_name() {
+    let mut few = cps();
+    few.load.slots = 32.try_into().unwrap();
+    assert_eq!(told(&few, &host(2, 1 << 20), Some(CALIBRATION)), ("load.slots", 5_000, 10_000));
+    let limits = predict(&few, &host(2, 1 << 20), Some(CALIBRATION));
+    assert_eq!(limits[0].remedy, "load.slots = 64 instead of 32");
 }
 
 #[test]
