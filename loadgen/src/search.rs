@@ -140,6 +140,17 @@ impl Grain {
         }
     }
 
+    /// The highest load that makes sense and is not above this one: for bounds. Never below 1 where whole
+    /// numbers are asked for.
+    pub fn round_down(self, load: f64) -> f64 {
+        let nearest = self.round(load);
+        let step = match self {
+            Self::Fine if load > 0.0 => 10_f64.powf(load.log10().floor() - 4.0),
+            _ => 1.0,
+        };
+        if nearest <= load { nearest } else { self.round(load - step) }
+    }
+
     /// The nearest load that makes sense.
     pub fn round(self, load: f64) -> f64 {
         match self {
@@ -180,5 +191,11 @@ mod tests {
             [12_346.0, 0.012_346, 707.11]
         );
         assert_eq!(Grain::Fine.round(1_234_567.0), 1_234_600.0);
+        assert_eq!([5.5, 7.0, 0.2].map(|load| Grain::Whole.round_down(load)), [5.0, 7.0, 1.0]);
+        assert_eq!(
+            [12_345.9, 6_587.46, 12_345.0].map(|load| Grain::Fine.round_down(load)),
+            [12_345.0, 6_587.4, 12_345.0]
+        );
+        assert_eq!(Grain::Exact.round_down(0.3), 0.3);
     }
 }

@@ -51,14 +51,16 @@ fn one_search(plan: &Plan, maximum: &MaximumPlan, limits: Limits) -> Make {
         }
         StartLoad::Absolute(load) => (load, false),
     };
+    let grain = Grain::of(plan.load.unit);
     let climb = |steps| ClimbSettings {
         steps,
         start,
         descend,
         factor: maximum.factor,
         width: maximum.width.as_ratio(),
-        cap: [maximum.max, limits.ceiling].into_iter().flatten().reduce(f64::min),
-        grain: Grain::of(plan.load.unit),
+        // Rounded to the nearest it could ask for a little more than there is.
+        cap: [maximum.max, limits.ceiling].into_iter().flatten().reduce(f64::min).map(|cap| grain.round_down(cap)),
+        grain,
         sustain: plan.load.phases.sustain,
         final_sustain: maximum.final_sustain,
         budget: maximum.budget,

@@ -53,6 +53,8 @@ pub struct GoalSeek {
     asked: Purpose,
     /// Loads that passed with what was achieved there, ascending.
     passed: Vec<(f64, f64)>,
+    /// Lowest load above them that failed.
+    failed: Option<f64>,
     confirmed: Option<f64>,
     trials: u32,
     confirms: u32,
@@ -69,6 +71,7 @@ impl GoalSeek {
             stage: 0,
             asked: Purpose::Qualify,
             passed: Vec::new(),
+            failed: None,
             confirmed: None,
             trials: 0,
             confirms: 0,
@@ -99,9 +102,25 @@ impl GoalSeek {
         let before = self.passed.last().map_or(0.0, |(_, achieved)| *achieved);
         if result.passed && result.achieved > before * (1.0 + STAGES[self.stage].0) {
             self.passed.push((result.load, result.achieved));
-        } else {
+            return;
+        }
+        if !result.passed {
+            self.failed = Some(self.failed.map_or(result.load, |failed| failed.min(result.load)));
+        }
+        self.stage += 1;
+    }
+
+    /// The next load above, in the first stage whose step does not lead to where one has failed.
+    fn above(&mut self, best: f64) -> Option<f64> {
+        while let Some((_, factor)) = STAGES.get(self.stage) {
+            let factor = factor.unwrap_or(self.settings.factor);
+            let load = knee::above(self.settings.grain, best, factor, self.settings.cap);
+            if self.failed.is_none_or(|failed| load < failed) {
+                return Some(load);
+            }
             self.stage += 1;
         }
+        None
     }
 
     fn tell_confirm(&mut self, result: Tell) {
@@ -127,12 +146,13 @@ impl Search for GoalSeek {
         };
         let grain = self.settings.grain;
         let top = self.settings.cap.is_some_and(|cap| best >= grain.round(cap));
-        if self.confirms > 0 || out_of_budget || top || self.stage >= STAGES.len() || self.trials >= TRIALS_MAX {
+        if self.confirms > 0 || out_of_budget || top || self.trials >= TRIALS_MAX {
             return self.ask(Purpose::Confirm, best);
         }
-        let factor = STAGES[self.stage].1.unwrap_or(self.settings.factor);
-        let load = knee::above(grain, best, factor, self.settings.cap);
-        self.ask(Purpose::Climb, load)
+        match self.above(best) {
+            Some(load) => self.ask(Purpose::Climb, load),
+            None => self.ask(Purpose::Confirm, best),
+        }
     }
 
     fn tell(&mut self, result: Tell) {
@@ -152,8 +172,8 @@ impl Search for GoalSeek {
 mod tests {
     use super::*;
 
-    fn walk(capacity: f64, passes_at: impl Fn(&Ask) -> bool) -> (Found, Vec<Ask>) {
-        let mut search = GoalSeek::new(GoalSeekSettings {
+    fn settings() -> GoalSeekSettings {
+        GoalSeekSettings {
             start: 2_000.0,
             descend: true,
             factor: 2.0,
@@ -162,7 +182,11 @@ mod tests {
             sustain: Duration::from_secs(3),
             final_sustain: Duration::from_secs(10),
             budget: Duration::from_secs(600),
-        });
+        }
+    }
+
+    fn walk(capacity: f64, passes_at: impl Fn(&Ask) -> bool) -> (Found, Vec<Ask>) {
+        let mut search = GoalSeek::new(settings());
         let mut asks = Vec::new();
         while let Some(ask) = search.next(Duration::ZERO) {
             asks.push(ask);
@@ -184,6 +208,20 @@ mod tests {
             assert!(asks.len() <= 22, "{capacity}: {asks:?}");
             assert_eq!(asks.last().map(|ask| (ask.purpose, ask.load)), Some((Purpose::Confirm, lower)));
         }
+    }
+
+    #[test]
+    fn a_load_that_failed_is_not_asked_for_again() {
+        // 16,000 passes; twice as much, a tenth more and the cap of 16,100 are all the cap.
+        let mut search = GoalSeek::new(GoalSeekSettings { cap: Some(16_100.0), ..settings() });
+        let mut loads = Vec::new();
+        while let Some(ask) = search.next(Duration::ZERO) {
+            loads.push(ask.load);
+            assert!(loads.len() < 100, "the search does not end");
+            search.tell(Tell { load: ask.load, passed: ask.load <= 16_000.0, achieved: ask.load, ..Tell::default() });
+        }
+        assert_eq!(loads.iter().filter(|load| **load == 16_100.0).count(), 1, "{loads:?}");
+        assert_eq!(search.found().lower, Some(16_000.0));
     }
 
     #[test]
