@@ -29,6 +29,9 @@ impl Run<'_> {
         if self.must_stop() {
             return Err("the run was ended before".to_owned());
         }
+        if self.collapsed.is_some() {
+            return Err("the DUT collapsed and stayed down".to_owned());
+        }
         if self.plan.search.maximum().is_none() {
             return Err("the load was not searched".to_owned());
         }

@@ -9,8 +9,6 @@ use std::time::Duration;
 
 use crate::measure::TrialRecord;
 use crate::measure::record::{EndedEarly, Purpose, TrialLoad};
-use crate::scenario::Plan;
-use crate::verdict;
 
 /// Longest time between two trials of one run; a longer one was a pause between two runs.
 const GAP_MAX: Duration = Duration::from_secs(120);
@@ -38,8 +36,8 @@ pub struct Past {
 
 impl Past {
     /// The finished ones among the trials of a run, up to the first that was not.
-    pub fn of(plan: &Plan, records: impl IntoIterator<Item = TrialRecord>) -> Self {
-        let left = records.into_iter().take_while(|record| is_finished(plan, record)).collect();
+    pub fn of(records: impl IntoIterator<Item = TrialRecord>) -> Self {
+        let left = records.into_iter().take_while(is_finished).collect();
         Self { left, ..Self::default() }
     }
 
@@ -98,13 +96,10 @@ impl Past {
     }
 }
 
-fn is_finished(plan: &Plan, record: &TrialRecord) -> bool {
+/// Whether it ran to its end, even if it says nothing about its load: the search asks that one again.
+fn is_finished(record: &TrialRecord) -> bool {
     let cut = matches!(record.ended_early, Some(EndedEarly::Interrupted | EndedEarly::DutDied(_)));
-    let says_something = record.purpose.is_beside()
-        || record.purpose == Purpose::Probe
-        || verdict::passes(plan, record).decided
-        || verdict::is_testers_doing(record);
-    !cut && record.reflector_deaths.is_empty() && says_something
+    !cut && record.reflector_deaths.is_empty()
 }
 
 fn length(record: &TrialRecord) -> Duration {
@@ -121,6 +116,7 @@ fn between(last: &TrialRecord, next: &TrialRecord) -> Duration {
 mod tests {
     use super::*;
     use crate::report::fixture;
+    use crate::scenario::Plan;
 
     fn wanted(record: &TrialRecord) -> Wanted {
         Wanted { purpose: record.purpose, load: record.load, sustain: record.sustain }
@@ -129,7 +125,7 @@ mod tests {
     #[test]
     fn finished_trials_are_handed_out_once_in_their_order_with_their_time() {
         let run = fixture::run();
-        let mut past = Past::of(&run.plan, run.trials.iter().cloned());
+        let mut past = Past::of(run.trials.iter().cloned());
         assert_eq!(past.len(), run.trials.len());
         assert_eq!(past.take(&wanted(&run.trials[0])).unwrap().number, 1);
         past.begin_search();
@@ -152,13 +148,13 @@ mod tests {
         let run = fixture::run();
         let mut trials = run.trials[1..3].to_vec();
         trials[1].began_ns = trials[0].began_ns + Duration::from_secs(86_400).as_nanos() as u64;
-        let mut past = Past::of(&run.plan, trials.clone());
+        let mut past = Past::of(trials.clone());
         past.begin_search();
         past.take(&wanted(&trials[0])).unwrap();
         assert_eq!(past.elapsed(), Some(length(&trials[0])));
         // The machine was started anew: its clock begins again.
         trials[1].began_ns = 5;
-        let mut past = Past::of(&run.plan, trials.clone());
+        let mut past = Past::of(trials.clone());
         past.begin_search();
         past.take(&wanted(&trials[0])).unwrap();
         assert_eq!(past.elapsed(), Some(length(&trials[0])));
@@ -169,13 +165,13 @@ mod tests {
         let run = fixture::run();
         let mut trials = run.trials[..5].to_vec();
         trials[3].ended_early = Some(EndedEarly::Interrupted);
-        assert_eq!(Past::of(&run.plan, trials).len(), 3);
+        assert_eq!(Past::of(trials).len(), 3);
     }
 
     #[test]
     fn a_search_that_goes_another_way_takes_nothing_more_from_before() {
         let run = fixture::run();
-        let mut past = Past::of(&run.plan, run.trials.iter().cloned());
+        let mut past = Past::of(run.trials.iter().cloned());
         let other = Wanted { load: TrialLoad::Rate(123.0), ..wanted(&run.trials[0]) };
         assert!(past.take(&other).is_none());
         assert!(past.is_empty());
@@ -188,7 +184,7 @@ mod tests {
         let asked = wanted(&run.trials[1]);
         let mut record = run.trials[1].clone();
         record.sustain = Duration::from_millis(300);
-        let take = |record: &TrialRecord| Past::of(&run.plan, [record.clone()]).take(&asked);
+        let take = |record: &TrialRecord| Past::of([record.clone()]).take(&asked);
         assert!(take(&record).is_none(), "shorter without a reason");
         record.ended_early = Some(EndedEarly::CannotPass);
         assert_eq!(take(&record).map(|taken| taken.sustain), Some(Duration::from_millis(300)));

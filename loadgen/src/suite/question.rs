@@ -24,6 +24,8 @@ const PROBE_SHARE: f64 = 0.01;
 const PROBE_RATE_MIN: f64 = 5.0;
 /// Sustain of a probe.
 const PROBE_SUSTAIN: Duration = Duration::from_secs(1);
+/// How often a trial is tried that says nothing about its load.
+const TRIES: u32 = 3;
 /// Longest ramp of a probe.
 const PROBE_RAMP: Duration = Duration::from_millis(100);
 /// Waits before each try of a probe, in seconds.
@@ -46,6 +48,10 @@ impl Run<'_> {
         let ceiling = findings.ceiling.map(|at| self.trials[at].achieved_rate());
         let most = limits::most(self.plan, &self.testbed.placement().generator, ceiling, &self.carrier)
             .map_err(RunError::Infeasible)?;
+        // The search asks for no more than this, so that meeting the bound can be told from missing it.
+        let down =
+            |most: limits::Most| limits::Most { load: Grain::of(self.plan.load.unit).round_down(most.load), ..most };
+        let most = most.map(down);
         let limits =
             search::Limits { ceiling: most.as_ref().map(|most| most.load), loss: verdict::loss_limit(self.plan) };
         self.most = most;
@@ -68,16 +74,8 @@ impl Run<'_> {
                 None => self.past.spent() + live.get_or_insert_with(Instant::now).elapsed(),
             };
             let Some(ask) = search.next(elapsed) else { break };
-            let record = self.asked(ask)?;
-            let judged = verdict::passes(self.plan, &record);
-            let passed = judged.decided.then_some(judged.passed);
-            let told = tell(self.plan, &ask, &record, passed);
-            let robbed = passed.is_none() && !verdict::is_testers_doing(&record);
-            self.keep(record, passed, &judged.reasons)?;
-            if robbed && !matches!(ask.purpose, Purpose::Fixed) {
-                // It says nothing about the load; the answer will say why.
-                break;
-            }
+            // Without an answer the search cannot go on; the report will say why.
+            let Some((told, passed)) = self.answered(&ask)? else { break };
             // A load that the tester itself could not offer counts as failed: the search goes on below
             // it, and the answer names the generator.
             search.tell(told);
@@ -86,6 +84,26 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What became of a trial. One that says nothing about the load, because this host was robbed of its
+    /// CPU meanwhile, is asked again; `None` if none of so many did.
+    fn answered(&mut self, ask: &Ask) -> Result<Option<(Tell, Option<bool>)>, RunError> {
+        for _ in 0..TRIES {
+            let record = self.asked(*ask)?;
+            let judged = verdict::passes(self.plan, &record);
+            let passed = judged.decided.then_some(judged.passed);
+            let told = tell(self.plan, ask, &record, passed);
+            let is_robbed = is_robbed(ask.purpose, passed, verdict::is_testers_doing(&record));
+            self.keep(record, passed, &judged.reasons)?;
+            if !is_robbed {
+                return Ok(Some((told, passed)));
+            }
+            if self.must_stop() {
+                break;
+            }
+        }
+        Ok(None)
     }
 
     /// Probes a DUT that has just failed until a light load is clean; notes it as collapsed when none is.
@@ -182,6 +200,11 @@ pub(super) fn hasten(phases: &mut Phases, hold_interval: &mut Duration, load: Tr
     } else {
         phases.ramp_up = phases.ramp_up.min(PROBE_RAMP);
     }
+}
+
+/// Whether a trial says nothing about the load. A fixed load is the whole question: it is not repeated.
+fn is_robbed(purpose: Purpose, passed: Option<bool>, is_testers_doing: bool) -> bool {
+    passed.is_none() && !is_testers_doing && purpose != Purpose::Fixed
 }
 
 fn tell(plan: &Plan, ask: &Ask, record: &TrialRecord, passed: Option<bool>) -> Tell {

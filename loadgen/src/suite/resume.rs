@@ -68,7 +68,7 @@ pub fn resume(archive: &Archive, options: &Options, interrupt: &Interrupt) -> Re
     let here = serde_json::to_value(testbed::environment()).unwrap_or_default();
     check(archive, &archive::host_fingerprint(&here))?;
     testbed::check(plan).map_err(RunError::from)?;
-    let past = Past::of(plan, archive.records().cloned());
+    let past = Past::of(archive.records().cloned());
     if past.is_empty() {
         return Err(ResumeError::Empty { folder: archive.path.clone() });
     }

@@ -10,7 +10,7 @@ use crate::search::{Details, Found};
 use super::answer::{Answer, Bound, Exit, Figure, GoalFigure, Mismatch};
 use super::expectation::{self, Basis};
 use super::limit::{Facts, Finding, Inquiry, Workers, find};
-use super::pass::{Passed, passes};
+use super::pass::{Passed, is_testers_doing, passes};
 use super::usage::Usage;
 use super::{Evidence, Judged, LimitedBy, Validation, Verdict, observed, searched, warning};
 
@@ -111,11 +111,12 @@ impl<'a> Case<'a> {
         let workers = workers(trials);
         let trials: Vec<&TrialRecord> = trials.iter().filter(|trial| !trial.purpose.is_beside()).collect();
         let passed: Vec<bool> = trials.iter().map(|trial| passes(plan, trial).passed).collect();
-        let lowest_failing = |above: f64| {
+        let lowest_failing = |above: f64, counts: &dyn Fn(&TrialRecord) -> bool| {
             let failing = trials.iter().zip(&passed).filter(|(trial, passed)| !**passed && trial.load.amount() > above);
-            let failing = failing.filter(|(trial, _)| trial.purpose.is_searching());
+            let failing = failing.filter(|(trial, _)| trial.purpose.is_searching() && counts(trial));
             failing.map(|(trial, _)| *trial).min_by(|a, b| a.load.amount().total_cmp(&b.load.amount()))
         };
+        let says_something = |trial: &TrialRecord| passes(plan, trial).decided || is_testers_doing(trial);
         let carried = match plan.search {
             SearchPlan::Fixed => trials.last().copied(),
             SearchPlan::Stair { .. } => carried(&trials, &passed, found, |_| true),
@@ -127,7 +128,9 @@ impl<'a> Case<'a> {
         };
         let fixed = plan.search == SearchPlan::Fixed;
         let above = carried.map_or(0.0, |trial| trial.load.amount());
-        let failing = if fixed { None } else { lowest_failing(above) };
+        // A trial that says nothing about its load is looked at only where there is no other.
+        let failing =
+            lowest_failing(above, &says_something).or_else(|| lowest_failing(above, &|_| true)).filter(|_| !fixed);
         let none_passed = !trials.iter().zip(&passed).any(|(trial, passed)| *passed && trial.purpose.is_searching());
         let deciding = carried.or_else(|| failing.filter(|_| none_passed));
         let verdict = deciding.map(|trial| passes(plan, trial));

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::judge::Context;
-use super::pass::passes;
+use super::pass::{is_testers_doing, passes};
 use crate::measure::TrialRecord;
 use crate::measure::record::Purpose;
 use crate::scenario::Plan;
@@ -13,7 +13,9 @@ use crate::search::inversion::{self, Tried};
 
 /// Warnings about the search.
 pub(super) fn warnings(plan: &Plan, trials: &[&TrialRecord], context: &Context) -> Vec<String> {
-    let all = [inversion(plan, trials), collapsed(context), too_few_repeats(context), some_found_nothing(context)];
+    let undecided = undecided_end(plan, trials, context);
+    let too_few = too_few_repeats(context).filter(|_| undecided.is_none() && context.collapsed.is_none());
+    let all = [inversion(plan, trials, context), collapsed(context), undecided, too_few, some_found_nothing(context)];
     all.into_iter().flatten().chain(irregular_goals(context)).collect()
 }
 
@@ -43,7 +45,21 @@ pub(super) fn not_bracketed(plan: &Plan) -> &'static str {
     }
 }
 
-fn inversion(plan: &Plan, trials: &[&TrialRecord]) -> Option<String> {
+/// Why a search ended in a trial that says nothing about its load.
+fn undecided_end(plan: &Plan, trials: &[&TrialRecord], context: &Context) -> Option<String> {
+    let last = trials.last().filter(|last| last.purpose.is_searching() && last.purpose != Purpose::Fixed)?;
+    let judged = passes(plan, last);
+    if judged.decided || is_testers_doing(last) || context.interrupted || last.ended_early.is_some() {
+        return None;
+    }
+    Some(format!(
+        "the search ended at trial {}, which was tried again and never decided ({}): measure again on a quiet host",
+        last.number,
+        judged.reasons.join("; ")
+    ))
+}
+
+fn inversion(plan: &Plan, trials: &[&TrialRecord], context: &Context) -> Option<String> {
     let counts = |trial: &&&TrialRecord| {
         (trial.purpose.is_searching() || trial.purpose == Purpose::Curve) && trial.sustain > Duration::ZERO
     };
@@ -58,9 +74,11 @@ fn inversion(plan: &Plan, trials: &[&TrialRecord]) -> Option<String> {
         .collect();
     let width = plan.search.maximum().map_or(0.0, |maximum| maximum.width.as_ratio());
     let (failed, passed) = inversion::find(&tried, width)?;
+    let several = context.details.repeats.as_ref().is_some_and(|repeats| repeats.asked > 1);
+    let or_varies = if several { ", or it varies between searches" } else { "" };
     Some(format!(
         "loss inversion: trial {} failed at {} {unit}, although trial {} passed at {}: the DUT loses in a band that a \
-         search jumps over. Walk the whole range (search.method = \"stair\", or search.curve) before relying on the figure",
+         search jumps over{or_varies}. Walk the whole range (search.method = \"stair\", or search.curve) before relying on the figure",
         failed.number,
         failed.load,
         passed.number,

@@ -97,6 +97,10 @@ fn a_pass_above_a_fail_is_warned_of() {
     let warning = answer.warnings.iter().find(|text| text.starts_with("loss inversion")).unwrap();
     assert!(warning.contains("trial 3 failed at 2100 connections/s, although trial 5 passed at 3000"), "{warning}");
     assert!(warning.contains("search.method = \"stair\""), "{warning}");
+    assert!(!warning.contains("varies between searches"), "{warning}");
+    let several = inverted.with(|run| run.context.details.repeats = Repeats::of(3, vec![2_000.0, 3_000.0]));
+    let answers = several.answer(&cps("")).warnings;
+    assert!(answers.iter().any(|text| text.contains("or it varies between searches")), "{answers:?}");
     assert_eq!(answer.figures[0].value, 2_000.0, "a curve does not choose the answer");
     let straight = Run::of_dut().answer(&cps(""));
     assert!(!straight.warnings.iter().any(|text| text.contains("inversion")), "{:?}", straight.warnings);
@@ -146,6 +150,25 @@ fn the_spread_of_repeats_stands_beside_the_figure() {
     assert_eq!((answer.exit, answer.figures.len()), (Exit::Undecided, 0));
     assert!(answer.reason.contains("of 2 searches at least one found no load that is carried"), "{}", answer.reason);
     assert!(answer.warnings.iter().any(|text| text.contains("the worst nothing at all")), "{:?}", answer.warnings);
+}
+
+#[test]
+fn a_trial_that_says_nothing_spoils_no_figure_and_is_no_reason_for_more_budget() {
+    const ROBBED: Cpu = Cpu { steal: 0.2, ..CALM };
+    let repeats = Repeats::of(3, vec![2_000.0]);
+    let run = Run::of_dut().with(|run| {
+        run.context.details = Details { repeats, goals: Vec::new() };
+        run.trials.push(trial(5, Purpose::Climb, 2_050.0, ROBBED));
+    });
+    let (answer, clean) = (run.answer(&cps("")), Run::of_dut().answer(&cps("")));
+    assert_eq!((answer.exit, answer.figures[0].bound), (clean.exit, clean.figures[0].bound), "{}", answer.reason);
+    let said = |what: &str| answer.warnings.iter().any(|text| text.contains(what));
+    assert!(said("the search ended at trial 5") && !said("search.budget"), "{:?}", answer.warnings);
+    let nothing_else = Run::of_dut().with(|run| {
+        run.trials = vec![trial(1, Purpose::Qualify, 500.0, ROBBED)];
+        run.found = Found { lower: None, upper: None, at_least: false };
+    });
+    assert!(nothing_else.answer(&cps("")).reason.contains("hypervisor"));
 }
 
 #[test]
