@@ -146,7 +146,7 @@ fn measured(processors: &[Limit], calibration: Calibration) -> Option<Limit> {
     let most = calibration.per_second;
     let why = format!("measured without the DUT, while the CPU would have sufficed for {by_cpu:.0}");
     let remedy = "reflectors without a cap or delay (testbed.reflectors, their own options)".to_owned();
-    (most < by_cpu * CPU_BOUND_SHARE).then(|| Limit { what: "the reflectors", most, why, remedy, after: by_cpu })
+    (most < by_cpu * CPU_BOUND_SHARE).then_some(Limit { what: "the reflectors", most, why, remedy, after: by_cpu })
 }
 
 fn ports(plan: &Plan, host: &HostFacts) -> Option<Limit> {
