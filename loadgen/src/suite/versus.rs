@@ -19,6 +19,9 @@ use crate::search::Found;
 use crate::verdict::answer::Exit;
 use crate::verdict::{self, Context};
 
+/// Fewest rounds that have an interval of 95 %.
+const ROUNDS_MIN: usize = 6;
+
 /// A comparison that came to its end.
 #[derive(Debug)]
 pub struct Versed {
@@ -71,14 +74,22 @@ pub fn run(versus: &Versus, options: &Options, interrupt: &Interrupt) -> Result<
         report::make_stamped(&options.reports.join(folder_name(&versus.plans[0].name))).map_err(RunError::Report)?;
     let contender = |plan: &Plan| Contender { name: folder_name(&plan.testbed.dut.name), plan: plan.clone() };
     let mut rounds = Rounds::begin(versus.plans.iter().map(contender).collect(), &folder, options, interrupt)?;
-    let (turns, end) = measure(versus, &mut rounds, interrupt)?;
+    let (turns, end, failure) = measure(versus, &mut rounds, interrupt);
     rounds.live().clear();
+    // Without any round nothing is lost with the error.
+    let failure = match failure {
+        Some(error) if turns.is_empty() => return Err(error.into()),
+        failure => failure.map(|error| error.exit()),
+    };
+    let tried = turns.len();
     let (kept, notes, counts) = sort_out(versus, turns, end.as_deref());
     if kept.is_empty() {
-        let exit = if interrupt.is_set() { Exit::Interrupted } else { Exit::Undecided };
+        let open = if interrupt.is_set() { Exit::Interrupted } else { Exit::Undecided };
+        let exit = failure.unwrap_or(open);
         report::complain(&format!("warning: no round was complete: {}", notes.join("; ")));
         return Ok(Versed { folder, comparison: None, runs: Vec::new(), exit });
     }
+    let kept_count = kept.len();
     let mut runs = Vec::new();
     for (at, plan) in versus.plans.iter().enumerate() {
         let archive = Archive::read(&folder.join(folder_name(&plan.testbed.dut.name)))?;
@@ -92,32 +103,52 @@ pub fn run(versus: &Versus, options: &Options, interrupt: &Interrupt) -> Result<
     let entrants: Vec<_> = runs.iter().map(|runs| Entrant { runs: runs.iter().collect() }).collect();
     let mut comparison = compare::compare(&entrants, Pairing::Rounds, &[])?;
     comparison.notes.extend(notes);
+    let enough = counts && is_enough(kept_count, tried, versus.rounds);
+    if counts && !enough {
+        comparison.notes.push(format!(
+            "only {kept_count} of {tried} rounds count: nothing is decided with fewer than {ROUNDS_MIN}, or with more \
+             than 30 % left out"
+        ));
+    }
     let exit = match end {
+        Some(_) if let Some(exit) = failure => exit,
         Some(_) if interrupt.is_set() => Exit::Interrupted,
         Some(_) => Exit::Undecided,
-        None if !counts => Exit::Undecided,
+        None if !enough => Exit::Undecided,
         None => Exit::Met,
     };
     Ok(Versed { folder, comparison: Some(comparison), runs, exit })
+}
+
+/// Whether the rounds that count are enough: fewer have no interval, and a machine that spoils more of them
+/// is too restless. Who asks for fewer gets ratios without an interval.
+fn is_enough(kept: usize, tried: usize, asked: u32) -> bool {
+    kept >= ROUNDS_MIN.min(asked as usize) && (tried - kept) * 10 <= tried * 3
 }
 
 type Round = Vec<Option<Turn>>;
 /// A round with all its turns, and its number from 1.
 type Whole = (usize, Vec<Turn>);
 
-/// All rounds, or those until the end that is returned.
+/// All rounds, or those until the end that is returned, with the error that ended them.
 fn measure(
     versus: &Versus,
     rounds: &mut Rounds,
     interrupt: &Interrupt,
-) -> Result<(Vec<Round>, Option<String>), RunError> {
+) -> (Vec<Round>, Option<String>, Option<RunError>) {
     let contenders = versus.plans.len();
     let mut done = Vec::new();
     for round in 0..versus.rounds {
         let mut turns: Round = (0..contenders).map(|_| None).collect();
         for at in rounds::order(versus.plans[0].seed, round, contenders) {
             let context = format!("round {} of {}", round + 1, versus.rounds);
-            let Measured { mut trials, died, interrupted } = rounds.measure(at, false, &context)?;
+            let Measured { mut trials, died, interrupted } = match rounds.measure(at, false, &context) {
+                Ok(measured) => measured,
+                Err(error) => {
+                    let end = format!("{} in round {}: {error}", versus.plans[at].testbed.dut.name, round + 1);
+                    return (done, Some(end), Some(error));
+                }
+            };
             if let Some(record) = trials.pop() {
                 let fault = rounds::invalid(&versus.plans[at], &record);
                 turns[at] = Some(Turn { record, fault });
@@ -128,12 +159,12 @@ fn measure(
             };
             if end.is_some() {
                 done.push(turns);
-                return Ok((done, end));
+                return (done, end, None);
             }
         }
         done.push(turns);
     }
-    Ok((done, None))
+    (done, None, None)
 }
 
 /// The rounds that count, by number, a sentence about each that does not, and `true`. If none counts,
@@ -198,6 +229,12 @@ fn one(archive: &Archive, round: usize, turn: &Turn, warnings: &[String]) -> Arc
 mod tests {
     use super::*;
     use crate::report::fixture;
+
+    #[test]
+    fn few_rounds_decide_nothing() {
+        assert!(is_enough(6, 6, 6) && is_enough(9, 12, 12) && is_enough(7, 10, 10) && is_enough(2, 2, 2));
+        assert!(!is_enough(5, 5, 6) && !is_enough(1, 12, 12) && !is_enough(8, 12, 12) && !is_enough(1, 2, 2));
+    }
 
     #[test]
     fn a_round_counts_as_a_whole_or_not_at_all() {
