@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::archive::Archive;
 use crate::measure::record::EndedEarly;
 use crate::scenario::Plan;
+use crate::scenario::plan::SearchPlan;
 use crate::verdict::answer::{Answer, Bound, Exit};
 use conditions::Difference;
 use measured::{Measured, Quantity};
@@ -50,6 +51,8 @@ pub enum Standing {
     Interrupted,
     /// It was ended before it had an answer.
     Unfinished,
+    /// It failed or did not carry the fixed load that it was given: what it measured is that of another load.
+    Failing,
     /// A trial is invalid, a role died, the books disagree, or the evidence does not decide.
     Undecided,
 }
@@ -61,6 +64,7 @@ impl Standing {
             Self::Sound => "sound",
             Self::Interrupted => "interrupted",
             Self::Unfinished => "unfinished",
+            Self::Failing => "failing",
             Self::Undecided => "undecided",
         }
     }
@@ -235,12 +239,19 @@ pub fn standing(run: &Archive) -> Standing {
     let Some(answer) = &run.answer else { return Standing::Unfinished };
     match answer.exit {
         Exit::Interrupted => Standing::Interrupted,
+        Exit::Usage | Exit::Host => Standing::Undecided,
+        _ if is_failing(run) => Standing::Failing,
         Exit::Met | Exit::Missed => Standing::Sound,
         // "At least" is what leaves a run undecided whose trials are all as they should be; the bound
         // itself holds then.
         Exit::Undecided if is_only_a_bound(run, answer) => Standing::Sound,
-        Exit::Undecided | Exit::Usage | Exit::Host => Standing::Undecided,
+        Exit::Undecided => Standing::Undecided,
     }
+}
+
+/// Whether a trial at the one fixed load was decided, and not passed.
+fn is_failing(run: &Archive) -> bool {
+    run.begun.plan.search == SearchPlan::Fixed && run.trials.iter().any(|kept| kept.passed == Some(false))
 }
 
 fn is_only_a_bound(run: &Archive, answer: &Answer) -> bool {
@@ -263,7 +274,9 @@ fn ratios(
         }
         let mut ratio = relation::ratio(quantity, cells[0].as_ref()?, cells[at].as_ref()?, pairing)?;
         for contender in [&contenders[0], &contenders[at]] {
-            if contender.standing != Standing::Sound {
+            // How much failed may be compared also where it is too much.
+            let may = contender.standing == Standing::Failing && quantity.key == "failed_ratio";
+            if contender.standing != Standing::Sound && !may {
                 ratio.unrank(format!("{} is {}", contender.name, contender.standing.name()));
             }
         }
@@ -275,9 +288,15 @@ fn ratios(
 fn notes(entrants: &[Entrant<'_>], pairing: Pairing, mut notes: Vec<String>) -> Vec<String> {
     let rounds = entrants.iter().map(|entrant| entrant.runs.len()).min().unwrap_or(0);
     match pairing {
-        Pairing::Rounds => notes.push(format!(
-            "{rounds} rounds, in each of which every DUT was measured once, in an order from the seed; a ratio is taken within each round"
-        )),
+        Pairing::Rounds => {
+            notes.push(format!(
+                "{rounds} rounds, in each of which every DUT was measured once, in an order from the seed; a ratio is taken within each round"
+            ));
+            notes.push(
+                "each ratio has an error of 5 % of its own: of 20 ratios between equal DUTs one is called decided"
+                    .to_owned(),
+            );
+        }
         Pairing::Runs => notes.push(
             "the runs were measured one after the other: what changed on the machine in between is in the ratios; scenarios/versus.toml measures in turn".to_owned(),
         ),

@@ -1,7 +1,8 @@
 //! What follows from two values: their ratio, how sure it is, and which one is larger.
 //!
 //! Values of the same rounds are compared round by round: the estimate is the Hodges–Lehmann one of the
-//! logarithms of the ratios, its interval that of the exact signed-rank test at 95 %. Repetitions within
+//! logarithms of the ratios, its interval that of the exact signed-rank test at 95 %; shares, which may be
+//! nothing, are compared by their differences. Repetitions within
 //! two runs belong to no pairs: the interval is from the smallest of one over the largest of the other to
 //! the opposite, and the exact Mann–Whitney test at 5 % decides. A single value has no interval; two
 //! figures are then brackets, as in [`super`]. Nothing is decided where a bound leaves it open.
@@ -9,7 +10,7 @@
 use serde::Serialize;
 
 use super::Pairing;
-use super::measured::{Better, Measured, Quantity};
+use super::measured::{Better, Counts, Measured, Quantity};
 use crate::statistics::{mann_whitney, signed_rank};
 use crate::verdict::answer::Bound;
 
@@ -185,6 +186,9 @@ fn repeated(quantity: &Quantity, first: &Measured, other: &Measured, value: Opti
 fn paired(quantity: &Quantity, first: &Measured, other: &Measured, value: Option<f64>) -> Ratio {
     let pairs: Vec<(f64, f64)> =
         first.samples.iter().zip(&other.samples).filter_map(|(first, other)| Some(((*first)?, (*other)?))).collect();
+    if quantity.counts == Counts::Share {
+        return differing(quantity, &pairs, value);
+    }
     if pairs.iter().any(|&(first, other)| first <= 0.0 || other <= 0.0) {
         return Ratio::new(value, format!("{} rounds, but a ratio with nothing in it says nothing", pairs.len()));
     }
@@ -204,10 +208,23 @@ fn paired(quantity: &Quantity, first: &Measured, other: &Measured, value: Option
     Ratio { interval: Some((low.exp(), high.exp())), ..Ratio::new(estimate, basis) }.related(relation, quantity)
 }
 
+/// Shares by their differences: that of nothing has no ratio.
+fn differing(quantity: &Quantity, pairs: &[(f64, f64)], value: Option<f64>) -> Ratio {
+    let differences: Vec<f64> = pairs.iter().map(|(first, other)| other - first).collect();
+    let Some(test) = signed_rank(&differences) else { return Ratio::new(value, "no round has both values") };
+    let p = test.p_two_sided();
+    let relation = match () {
+        () if p > ALPHA => Relation::NotDecided,
+        () if test.p_greater() < test.p_less() => Relation::Larger,
+        () => Relation::Smaller,
+    };
+    let basis = format!("{} rounds: differences by signed ranks, p = {p:.3}", pairs.len());
+    Ratio::new(value, basis).related(relation, quantity)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::measured::Counts;
 
     fn quantity(better: Better) -> Quantity {
         Quantity { key: "cps".to_owned(), label: String::new(), counts: Counts::PerSecond, better, comparable: true }
@@ -281,6 +298,16 @@ mod tests {
         assert_eq!(few.unwrap().relation, Relation::NotDecided);
         let mixed = ratio(&quantity(Better::Larger), &first, &several(&[99.0, 101.5, 102.5, 104.0]), Pairing::Runs);
         assert_eq!(mixed.unwrap().relation, Relation::NotDecided);
+    }
+
+    #[test]
+    fn failures_are_compared_where_one_side_has_none() {
+        let share = Quantity { counts: Counts::Share, ..quantity(Better::Smaller) };
+        let (none, some) = (several(&[0.0; 6]), several(&[0.04, 0.03, 0.05, 0.04, 0.06, 0.02]));
+        let found = ratio(&share, &none, &some, Pairing::Rounds).unwrap();
+        assert_eq!((found.relation, found.better, found.value), (Relation::Larger, Some(false), None));
+        let equal = ratio(&share, &none, &none, Pairing::Rounds).unwrap();
+        assert_eq!(equal.relation, Relation::NotDecided);
     }
 
     #[test]

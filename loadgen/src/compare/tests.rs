@@ -226,6 +226,21 @@ fn the_figure_of_every_search_is_ranked_and_that_of_a_fixed_load_is_not() {
 }
 
 #[test]
+fn a_contender_that_fails_its_fixed_load_is_not_ranked() {
+    let mut runs = two();
+    for run in &mut runs {
+        run.begun.plan.search = SearchPlan::Fixed;
+        run.trials.iter_mut().for_each(|kept| kept.passed = Some(true));
+    }
+    assert_eq!(done(&runs, &[]).unwrap().contenders[1].standing, Standing::Sound);
+    runs[1].trials[0].passed = Some(false);
+    let comparison = done(&runs, &[]).unwrap();
+    assert_eq!(comparison.contenders[1].standing, Standing::Failing);
+    let ratios = comparison.rows.iter().filter_map(|row| row.ratios[1].as_ref());
+    assert!(ratios.into_iter().all(|ratio| ratio.relation == Relation::NotDecided));
+}
+
+#[test]
 fn rounds_become_one_contender_each() {
     let [first, second] = two();
     let round = |run: &Archive, number: usize| {
