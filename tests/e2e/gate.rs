@@ -193,17 +193,38 @@ fn the_same_build_passes_and_every_default_metric_is_measured() {
     // With so wide a tolerance the restlessness of a shared machine does not matter; --aa never stops early.
     let wide = ["--delta", "60%", "--looks", "6", "--alpha", "9%", "--quiet", "--rounds-max", "6"];
     let run = gate(&folder, &[&[scenario.as_str(), "--aa", "--baseline-dut", &spec][..], &wide].concat());
-    assert_eq!(run.code, Some(0), "{run:?}");
     assert!(run.stdout.contains("against itself") && run.stdout.contains("δ proposed"), "{run:?}");
     let answer = run.result()["answer"].clone();
+    // How many pairs count is the machine's; the answer has to follow from them, and what does not count says why.
+    let noise = &answer["noise"];
+    let pairs = run.result()["pairs"].as_array().unwrap().clone();
+    let named = pairs.iter().skip(1).filter(|kept| kept["pair"]["discarded"].is_string()).count() as u64;
+    assert_eq!(noise["discarded"], named, "{answer}");
+    assert_eq!(answer["discarded"], named, "{answer}");
+    assert_eq!(noise["n"], 6 - named, "{answer}");
+    let decided = noise["gates"].as_u64().unwrap();
+    assert!(named > 0 || decided == 1, "six valid pairs are a gate: {answer}");
+    let known = |key: &str| noise["metrics"].as_array().unwrap().iter().all(|metric| metric[key].is_number());
+    match answer["word"].as_str() {
+        Some("quiet") => assert!(noise["passed"] == decided && decided > 0 && known("delta_proposed"), "{answer}"),
+        Some("not shown") => {
+            assert!(decided == 0 || noise["passed"] != decided || !known("delta_proposed"), "{answer}")
+        }
+        // By chance in at most 9 of 100 gates of equal builds, and only if they seem 60 % apart.
+        word => panic!("{word:?}: {run:?}"),
+    }
+    assert_eq!(run.code, Some(0), "{run:?}");
     let metrics = answer["noise"]["metrics"].as_array().unwrap();
     let names: Vec<_> = metrics.iter().map(|noise| noise["metric"].as_str().unwrap()).collect();
     assert_eq!(names, ["transactions-per-cpu-second", "cps", "response-time-p99", "memory-per-connection"]);
     assert_eq!(answer["pairs"], 6, "{answer}");
     // Another trial for each number of held connections, and one more pair that warms up.
     assert_eq!(run.csv("candidate/trials.csv").len(), 7 * 3);
-    let memory = run.result()["pairs"][1]["pair"]["baseline"]["memory-per-connection"].as_f64().unwrap();
-    assert!((100.0..100_000.0).contains(&memory), "a connection takes {memory} bytes");
+    let valid = pairs.iter().skip(1).filter(|kept| kept["pair"]["discarded"].is_null());
+    let memory = valid.filter_map(|kept| kept["pair"]["baseline"]["memory-per-connection"].as_f64());
+    for bytes in memory {
+        assert!((100.0..100_000.0).contains(&bytes), "a connection takes {bytes} bytes");
+    }
 }
 
 #[test]
@@ -297,8 +318,10 @@ fn an_interrupted_gate_keeps_its_pairs_and_can_be_judged_again() {
     assert_eq!(run.result()["answer"]["exit"], "interrupted");
     assert!(!Path::new(&history).exists(), "an interrupted gate is no point of a trend");
     let again = gate(&folder, &["--rejudge", &run.folder.unwrap().display().to_string(), "--explain"]);
+    assert!(again.stdout.contains("looks at 8, 14, 20"), "{again:?}");
+    // The second pair may be one that does not count; it can be no fourth one, which would make the machine unfit.
     assert_eq!(again.code, Some(4), "{again:?}");
-    assert!(again.stdout.starts_with("unfinished: ") && again.stdout.contains("looks at 8, 14, 20"), "{again:?}");
+    assert!(again.stdout.starts_with("unfinished: "), "{again:?}");
 }
 
 #[test]
