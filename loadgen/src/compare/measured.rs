@@ -150,8 +150,10 @@ fn figure_row(entrants: &[Entrant<'_>]) -> (Quantity, Cells) {
     };
     let cell = |run: &Archive| {
         let figure = run.answer.as_ref()?.figures.iter().find(|figure| figure.name == unit.figure())?;
-        let repeats: Vec<_> = confirmations(run).map(Some).collect();
-        let samples = if repeats.len() > 1 { repeats } else { vec![Some(figure.value)] };
+        // One sample per search: several confirming trials of one search are no repeats of it.
+        let repeats = figure.repeats.as_ref().map_or(&[][..], |repeats| &repeats.values);
+        let samples =
+            if repeats.len() > 1 { repeats.iter().copied().map(Some).collect() } else { vec![Some(figure.value)] };
         Some(Measured {
             value: figure.value,
             bound: figure.bound,
@@ -161,14 +163,6 @@ fn figure_row(entrants: &[Entrant<'_>]) -> (Quantity, Cells) {
         })
     };
     (quantity, entrants.iter().map(|entrant| joined(entrant, cell)).collect())
-}
-
-/// What the confirming trials that passed carried: one for each repetition of a search.
-fn confirmations(run: &Archive) -> impl Iterator<Item = f64> {
-    let confirmed =
-        run.trials.iter().filter(|kept| kept.passed == Some(true) && kept.record.purpose == Purpose::Confirm);
-    let held = run.begun.plan.load.unit == Unit::Connections;
-    confirmed.map(move |kept| if held { kept.record.load.amount() } else { kept.record.achieved_rate() })
 }
 
 /// The trial behind the figure of a run; of one without a figure, its last one with the DUT.

@@ -58,14 +58,14 @@ fn figure(archive: &Archive, figure: &answer::Figure, large: bool) -> Figure {
     let record = archive.records().find(|record| record.number == figure.trial);
     let scale = record.filter(|_| measured == Some(Resource::Bandwidth)).map_or(1.0, bits_per_transaction);
     let spread =
-        |repeats: Repeats| Spread { searches: repeats.n, lowest: repeats.min * scale, highest: repeats.max * scale };
+        |repeats: &Repeats| Spread { searches: repeats.n, lowest: repeats.min * scale, highest: repeats.max * scale };
     Figure {
         resource: measured,
         value: figure.value * scale,
         lower: figure.bound == Bound::Lower,
         trial: figure.trial,
         per_core_estimate: figure.estimated_capacity_per_core.map(|estimate| estimate * scale),
-        repeats: figure.repeats.map(spread),
+        repeats: figure.repeats.as_ref().map(spread),
     }
 }
 
