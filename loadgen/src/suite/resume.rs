@@ -10,6 +10,7 @@ use super::{Earlier, Finished, Options, Past, Run, RunError, run_after};
 use crate::archive::{self, Archive};
 use crate::interrupt::Interrupt;
 use crate::scenario;
+use crate::scenario::plan::DutKind;
 use crate::testbed;
 use crate::verdict::answer::Exit;
 
@@ -102,7 +103,18 @@ fn check(archive: &Archive, host: &str) -> Result<(), ResumeError> {
             return Err(ResumeError::Differs { folder: folder(), what, then, now, next });
         }
     }
-    Ok(())
+    match &begun.plan.testbed.dut.kind {
+        DutKind::Reference { config, .. } | DutKind::Command { config: Some(config), .. } if config.text.is_empty() => {
+            Err(ResumeError::Differs {
+                folder: folder(),
+                what: "DUT's configuration",
+                then: config.path.display().to_string(),
+                now: "not in its dut/ any more".to_owned(),
+                next: "put it back, or run the scenario again",
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Run<'_> {
@@ -156,6 +168,11 @@ mod tests {
         changed.begun.version = "0.0.1".to_owned();
         let version = refused(&changed, &host);
         assert!(version.contains("its version is 0.0.1") && version.contains(env!("CARGO_PKG_VERSION")), "{version}");
+        let mut bare = archive.clone();
+        let DutKind::Reference { config, .. } = &mut bare.begun.plan.testbed.dut.kind else { panic!("{bare:?}") };
+        config.text.clear();
+        let missing = refused(&bare, &host);
+        assert!(missing.contains("configuration is ") && missing.contains("put it back"), "{missing}");
         let mut changed = archive;
         changed.begun.plan.seed += 1;
         let plan = refused(&changed, &host);
