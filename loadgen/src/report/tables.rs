@@ -55,7 +55,8 @@ impl Grid {
         self.marked(cells, "");
     }
 
-    fn marked(&mut self, cells: Vec<String>, mark: &'static str) {
+    /// A row with a class of the style sheet: `good`, `bad`, `open`, `here`, `zero`.
+    pub(super) fn marked(&mut self, cells: Vec<String>, mark: &'static str) {
         debug_assert_eq!(cells.len(), self.head.len(), "{:?}", self.head);
         self.rows.push(Row { mark, cells, note: String::new() });
     }

@@ -160,3 +160,28 @@ fn pictures(comparison: &Comparison, entrants: &[Entrant<'_>]) -> Vec<Picture> {
     let overlaid: Vec<_> = overlaid.collect();
     overlay::pictures(&overlaid, entrants[0].runs[0].begun.plan.load.unit.name())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::Archive;
+    use crate::compare::{self, Pairing};
+    use crate::report::fixture::{self, Scratch};
+    use crate::report::page::tests::assert_sound;
+
+    #[test]
+    fn the_page_is_sound_and_shows_each_contender() {
+        let scratch = Scratch::new("compare-page");
+        let archives = ["one", "other"]
+            .map(|name| Archive::read(&fixture::write(fixture::run(), &scratch.path().join(name))).unwrap());
+        let entrants = archives.each_ref().map(|archive| Entrant { runs: vec![archive] });
+        let comparison = compare::compare(&entrants, Pairing::Runs, &[]).unwrap();
+        let page = render(&comparison, &entrants, "loadgen compare one other").unwrap();
+        assert_sound(&page);
+        assert!(
+            page.contains("equal conditions") && page.contains("<pre tabindex=\"0\">loadgen compare one other</pre>")
+        );
+        let cards = page.matches("<div class=\"card").count();
+        assert_eq!(cards, comparison.contenders.len());
+    }
+}
