@@ -221,7 +221,7 @@ pub(super) struct SearchFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct GoalFile {
-    /// Failed share that a low-loss trial may have; the limit of [expect] failed if left out.
+    /// Failed share that a low-loss trial may have; the limit of `[expect] failed` if left out.
     #[schemars(schema_with = "schema::percent")]
     pub(super) loss: Option<Percent>,
     /// Share of the time that may lose more; 0% if left out.

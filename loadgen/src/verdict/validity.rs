@@ -3,12 +3,12 @@
 //! The names are ours, the criteria those of RFC 9411, 7.2.3.3, 7.3.3.3, 7.4.3.3 and 7.5.3.3. "Less than
 //! 0.001 %" is compared in integers: of fewer than 100,001 attempts no failure is tolerated. "Deviation"
 //! is not defined there; ours is the largest distance of a window's mean from the mean of all windows,
-//! relative to that ([`windows`]). A reset that the device sent looks like one that it passed on, so
+//! relative to that (`windows`). A reset that the device sent looks like one that it passed on, so
 //! those that the reflectors wrote down as their own are taken off.
 //!
 //! Under profile `rfc` a trial of full length that breaks one has not passed; under the others, whose
 //! results are `derived` anyway, that is a warning and an observed deviation. It leaves out who is to
-//! blame: [`super::limit`] does that.
+//! blame: `verdict::limit` does that.
 
 mod windows;
 
