@@ -37,7 +37,7 @@ gate() {
     fi
 }
 
-gate same-build 0 pass --baseline-dut "$work/burning-0.toml" --candidate-dut "$work/burning-0.toml" "$@"
 gate eight-percent-more 1 regression --baseline-dut "$work/burning-0.toml" --candidate-dut "$work/burning-8.toml" --primary-only "$@"
+gate same-build 0 pass --baseline-dut "$work/burning-0.toml" --candidate-dut "$work/burning-0.toml" --primary-only "$@"
 gate two-percent-more 0 'pass|inconclusive' --baseline-dut "$work/burning-0.toml" --candidate-dut "$work/burning-2.toml" --primary-only "$@"
 exit $wrong
