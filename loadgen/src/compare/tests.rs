@@ -190,17 +190,16 @@ fn what_is_not_sound_is_shown_and_never_ranked() {
 }
 
 #[test]
-fn repeats_of_a_search_are_seen_in_its_confirming_trials() {
+fn each_search_of_a_run_is_one_repeat_however_many_loads_it_confirmed() {
     let mut runs = two();
-    for (run, factor) in runs.iter_mut().zip([1, 2]) {
+    for (run, factor) in runs.iter_mut().zip([1.0, 2.0]) {
+        // Another confirming trial of the same search, which is no repeat.
         let confirm = run.trials.last().unwrap().clone();
-        for more in 1..4 {
-            let mut kept = confirm.clone();
-            kept.record.number += more;
-            kept.record.completed_in_sustain += u64::from(more);
-            run.trials.push(kept);
-        }
-        run.trials.iter_mut().for_each(|kept| kept.record.completed_in_sustain *= factor);
+        run.trials.push(confirm);
+        let found = (0..4).map(|more| factor * (980.0 + f64::from(more))).collect();
+        let figure = &mut run.answer.as_mut().unwrap().figures[0];
+        figure.repeats = crate::search::Repeats::of(4, found);
+        figure.value *= factor;
     }
     let comparison = done(&runs, &[]).unwrap();
     let cps = row(&comparison, "cps");
