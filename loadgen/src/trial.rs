@@ -105,18 +105,9 @@ fn watch(
 }
 
 /// The phase in the middle of a second.
-pub fn phase_of(config: &Config, second: u32) -> Phase {
-    let middle = Duration::from_millis(u64::from(second) * 1_000 + 500);
+fn phase_of(config: &Config, second: u32) -> Phase {
     let phases = &config.phases;
-    if middle < phases.ramp_up {
-        Phase::RampUp
-    } else if middle < phases.ramp_up + phases.sustain {
-        Phase::Sustain
-    } else if middle < phases.ramp_up + phases.sustain + phases.ramp_down {
-        Phase::RampDown
-    } else {
-        Phase::Drain
-    }
+    Phase::of_second(second, [phases.ramp_up, phases.sustain, phases.ramp_down])
 }
 
 /// The seconds of all workers, put together.

@@ -177,7 +177,13 @@ pub fn figure_trial(run: &Archive) -> Option<&TrialRecord> {
 fn figure_trial_rows(entrants: &[Entrant<'_>], unit: Unit) -> Vec<(Quantity, Cells)> {
     type Of = fn(&TrialRecord) -> Option<f64>;
     let described: [(&str, &str, Counts, Better, Of); 5] = [
-        ("cps_mean", "connections opened per second, same trial", Counts::PerSecond, Better::Neither, opened_rate),
+        (
+            "cps_mean",
+            "connections opened per second, same trial",
+            Counts::PerSecond,
+            Better::Neither,
+            TrialRecord::opened_rate,
+        ),
         ("tps_mean", "transactions per second, same trial", Counts::PerSecond, Better::Neither, |record| {
             Some(record.transaction_rate())
         }),
@@ -221,17 +227,6 @@ fn cpu_row(entrants: &[Entrant<'_>]) -> (Quantity, Cells) {
         figure.dut_cpu_us_per_operation.map(Measured::once)
     };
     (quantity, entrants.iter().map(|entrant| joined(entrant, cell)).collect())
-}
-
-/// Connections opened per second of sustain, from the seconds that lie in it.
-fn opened_rate(record: &TrialRecord) -> Option<f64> {
-    let (from, to) = (record.ramp_up, record.ramp_up + record.sustain);
-    let inside = record.seconds.iter().filter(|second| {
-        let begin = Duration::from_secs(u64::from(second.index));
-        from <= begin && begin + Duration::from_secs(1) <= to
-    });
-    let (seconds, opened) = inside.fold((0_u32, 0), |(seconds, opened), second| (seconds + 1, opened + second.opened));
-    (seconds > 0).then(|| opened as f64 / f64::from(seconds))
 }
 
 fn dut_memory(record: &TrialRecord) -> Option<f64> {

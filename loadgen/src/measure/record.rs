@@ -31,6 +31,21 @@ impl Phase {
             Self::Drain => "drain",
         }
     }
+
+    /// The phase in the middle of second `index` of a trial with such lengths of ramp-up, sustain and
+    /// ramp-down.
+    pub fn of_second(index: u32, [ramp_up, sustain, ramp_down]: [Duration; 3]) -> Self {
+        let middle = Duration::from_millis(u64::from(index) * 1_000 + 500);
+        if middle < ramp_up {
+            Self::RampUp
+        } else if middle < ramp_up + sustain {
+            Self::Sustain
+        } else if middle < ramp_up + sustain + ramp_down {
+            Self::RampDown
+        } else {
+            Self::Drain
+        }
+    }
 }
 
 /// What a trial was for.
@@ -247,6 +262,27 @@ impl TrialRecord {
     /// Transactions completed per second of sustain.
     pub fn transaction_rate(&self) -> f64 {
         self.transactions_in_sustain as f64 / self.sustain.as_secs_f64()
+    }
+
+    /// The phase in the middle of a second.
+    pub fn phase_of(&self, index: u32) -> Phase {
+        Phase::of_second(index, [self.ramp_up, self.sustain, self.ramp_down])
+    }
+
+    /// The seconds that lie in sustain as a whole, those of the ramps left out.
+    pub fn whole_seconds(&self) -> impl Iterator<Item = &Second> {
+        let inside = |second: &&Second| {
+            let begin = Duration::from_secs(second.index.into());
+            begin >= self.ramp_up && begin + Duration::from_secs(1) <= self.ramp_up + self.sustain
+        };
+        self.seconds.iter().filter(inside)
+    }
+
+    /// Connections opened per second, over the whole seconds of sustain; `None` if it has none.
+    pub fn opened_rate(&self) -> Option<f64> {
+        let (seconds, opened) =
+            self.whole_seconds().fold((0_u32, 0), |(seconds, opened), second| (seconds + 1, opened + second.opened));
+        (seconds > 0).then(|| opened as f64 / f64::from(seconds))
     }
 
     /// Failed share of the operations due in sustain, 0 to 1; 0 when none was due.

@@ -16,7 +16,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ReportError;
-use super::figures::phases_of;
 use super::folder::TrialNote;
 use crate::archive::Archive;
 use crate::measure::record::Purpose;
@@ -121,7 +120,7 @@ pub fn story(archive: &Archive) -> (Head, Vec<Event<'_>>) {
         events.push(Event { unix_ns: unix_ns(record.began_ns), kind: Kind::Trial { number, purpose, load } });
         for (at, second) in record.seconds.iter().enumerate() {
             let samples = record.samples.get(at).zip(record.samples.get(at + 1));
-            let (phase, _) = phases_of(record, second.index);
+            let phase = record.phase_of(second.index);
             let end_ns = record.began_ns + (u64::from(second.index) + 1) * 1_000_000_000;
             let kind = Kind::Second { trial: number, purpose, phase, load, second, samples };
             events.push(Event { unix_ns: unix_ns(end_ns), kind });

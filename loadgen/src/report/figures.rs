@@ -3,7 +3,7 @@
 use super::rows::{goodput_bps, lag_shows, percent};
 use super::text::{bare, bare_us, maybe_bare};
 use super::usage;
-use crate::measure::{Latency, Phase, Role, TrialRecord};
+use crate::measure::{Latency, Role, TrialRecord};
 use crate::scenario::Plan;
 use crate::scenario::plan::{Arrivals, CloseMode, DutKind, Profile};
 use crate::verdict::Verdict;
@@ -50,7 +50,11 @@ pub(super) const SUMMARY: &[(&str, FigureRowField)] = &[
     ("object_bytes", |f| f.figure.object_bytes.map(|bytes| bytes.to_string()).unwrap_or_default()),
     ("trial_s", |f| f.number(|r| r.sustain.as_secs_f64())),
     ("cps_mean", |f| {
-        if f.figure.name == "cps" { bare(f.figure.value) } else { maybe_bare(f.record.and_then(opened_per_s)) }
+        if f.figure.name == "cps" {
+            bare(f.figure.value)
+        } else {
+            maybe_bare(f.record.and_then(TrialRecord::opened_rate))
+        }
     }),
     ("tps_mean", |f| f.number(TrialRecord::transaction_rate)),
     ("cc_mean", |f| f.number(|r| r.open_mean_in_sustain)),
@@ -136,32 +140,6 @@ pub(super) fn verdict(answer: &Answer) -> Option<Verdict> {
         Exit::Met if says(Verdict::Undecided) => Some(Verdict::Undecided),
         Exit::Met => (!answer.judged.is_empty()).then_some(Verdict::Pass),
     }
-}
-
-/// Connections opened per second, over the whole seconds of sustain; `None` if it has none.
-pub(super) fn opened_per_s(record: &TrialRecord) -> Option<f64> {
-    let whole: Vec<u64> = record
-        .seconds
-        .iter()
-        .filter(|second| phases_of(record, second.index) == (Phase::Sustain, true))
-        .map(|second| second.opened)
-        .collect();
-    (!whole.is_empty()).then(|| whole.iter().sum::<u64>() as f64 / whole.len() as f64)
-}
-
-/// The phase in the middle of a second of a trial, and whether the whole second lies in it.
-pub(super) fn phases_of(record: &TrialRecord, index: u32) -> (Phase, bool) {
-    let ends = [record.ramp_up, record.sustain, record.ramp_down].map(|length| length.as_secs_f64());
-    let phase_at = |at: f64| match at {
-        at if at < ends[0] => Phase::RampUp,
-        at if at < ends[0] + ends[1] => Phase::Sustain,
-        at if at < ends[0] + ends[1] + ends[2] => Phase::RampDown,
-        _ => Phase::Drain,
-    };
-    let (begin, middle) = (f64::from(index), f64::from(index) + 0.5);
-    // The end of a second belongs to the next one.
-    let (first, last) = (phase_at(begin), phase_at(begin + 1.0 - 1e-9));
-    (phase_at(middle), first == last)
 }
 
 /// The name of a bound in CSV and JSON.

@@ -11,7 +11,6 @@ use wire::ledger::Ledger;
 use wire::units::{Percent, Rate};
 
 use super::RunFolder;
-use super::figures::phases_of;
 use super::folder::TrialNote;
 use crate::archive::Archive;
 use crate::measure::record::{ConnectionsInSustain, EndedEarly, Purpose, TrialLoad};
@@ -142,7 +141,7 @@ pub(crate) fn write(run: &Run, root: &Path) -> PathBuf {
     let mut folder = RunFolder::create(root, &run.plan, "name = \"cps\"\n", &run.environment).unwrap();
     for ((record, passed), reasons) in run.trials.iter().zip(&run.passed).zip(&run.reasons) {
         for (second, samples) in record.seconds.iter().zip(record.samples.windows(2)) {
-            let (phase, _) = phases_of(record, second.index);
+            let phase = record.phase_of(second.index);
             folder.second(record.number, record.purpose, phase, second, Some((&samples[0], &samples[1]))).unwrap();
         }
         folder.trial(record, *passed, reasons).unwrap();
@@ -311,7 +310,7 @@ fn trial(number: u32, purpose: Purpose, load: TrialLoad, sustain: Duration, bega
     let mut random = Random(u64::from(number));
     let mut backlog = 0.0;
     for index in 0..whole_s {
-        let (phase, _) = phases_of(&record, index);
+        let phase = record.phase_of(index);
         let due = match phase {
             Phase::RampUp | Phase::RampDown => rate / 2.0,
             Phase::Sustain => rate,

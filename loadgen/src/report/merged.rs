@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::ReportError;
-use super::figures::phases_of;
 use super::folder::{Moment, RunFolder, make_unique};
 use super::pages::PLAN;
 use super::tables::Grid;
@@ -50,7 +49,7 @@ pub fn write_merged(
         let record = &kept.record;
         for second in &record.seconds {
             let ended_ns = record.began_ns + (u64::from(second.index) + 1) * 1_000_000_000;
-            let (phase, _) = phases_of(record, second.index);
+            let phase = record.phase_of(second.index);
             folder.second_at(ended_ns, record.number, (record.purpose, phase), second, None)?;
         }
         folder.trial(record, kept.passed, &kept.reasons)?;

@@ -14,14 +14,12 @@ mod windows;
 
 use serde::{Deserialize, Serialize};
 
-use self::windows::{Windows, whole_seconds};
+use self::windows::Windows;
 use super::pass::FailedLimit;
 use crate::measure::record::{Purpose, TrialLoad};
 use crate::measure::{Outcome, Second, TrialRecord};
 use crate::scenario::Plan;
 use crate::scenario::plan::{Pattern, Profile, SearchPlan, Unit, WorkloadKind};
-
-pub(super) use windows::whole_seconds as seconds_of_sustain;
 
 /// Failed transactions, and unexpected resets: fewer than 1 in so many.
 const ONE_IN: u64 = 100_000;
@@ -188,7 +186,7 @@ fn deviations(plan: &Plan, trial: &TrialRecord) -> Vec<Validity> {
     if plan.load.pattern != Pattern::Flat {
         return missing("the load is not meant to be constant");
     }
-    let seconds = whole_seconds(trial);
+    let seconds = trial.whole_seconds().collect::<Vec<_>>();
     let completed: Vec<u64> = seconds.iter().map(|second| completed(plan, second)).collect();
     let held = matches!(trial.load, TrialLoad::Held(_));
     let windows = Windows::of(&completed);

@@ -4,7 +4,6 @@
 //! They are three counters of the generator, so a difference is a leak, a wrong count, or a load that was
 //! not steady; it blames nobody, but a reader has to know it.
 
-use super::super::validity::seconds_of_sustain;
 use super::Evidence;
 use crate::measure::TrialRecord;
 use crate::scenario::Plan;
@@ -23,7 +22,7 @@ pub(super) fn check(plan: &Plan, trial: &TrialRecord) -> Evidence {
     if plan.load.unit == Unit::Connections {
         return evidence(true, "not applied: held connections have no rate".to_owned());
     }
-    let seconds = seconds_of_sustain(trial);
+    let seconds = trial.whole_seconds().collect::<Vec<_>>();
     let length = seconds.len() as f64;
     let ended: u64 = seconds.iter().map(|second| second.closed).sum();
     if ended < ENDED_MIN {

@@ -4,10 +4,6 @@
 //! deviations, so that chance alone does not break a limit of 5 %. The average decides, not the emptiest
 //! window: a device that stalls must not lengthen the windows until its stall is averaged away.
 
-use std::time::Duration;
-
-use crate::measure::{Second, TrialRecord};
-
 /// Events that a window has on average.
 const EVENTS: f64 = 5_000.0;
 
@@ -69,15 +65,6 @@ impl Windows {
         }
         means.iter().map(|window| (window - mean).abs() / mean).fold(0.0, f64::max)
     }
-}
-
-/// The seconds that lie in sustain as a whole, those of the ramps left out.
-pub(in crate::verdict) fn whole_seconds(trial: &TrialRecord) -> Vec<&Second> {
-    let inside = |second: &&Second| {
-        let begin = Duration::from_secs(second.index.into());
-        begin >= trial.ramp_up && begin + Duration::from_secs(1) <= trial.ramp_up + trial.sustain
-    };
-    trial.seconds.iter().filter(inside).collect()
 }
 
 #[cfg(test)]
