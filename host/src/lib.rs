@@ -4,6 +4,8 @@
 //! - [`clock`]: the one monotonic clock everything is measured with, and wall-clock text.
 //! - [`cpu`]: cores and pinning.
 //! - [`socket`]: listeners, and the socket options that std does not have.
+//! - [`datagram`]: UDP in batches.
+//! - [`namespace`]: network namespaces.
 //! - [`process`]: what a child does so that it never outlives its parent.
 //! - [`link`]: network interfaces, their speed and what passed them.
 //! - [`kernel`]: counters and limits as the kernel reports them.
@@ -11,8 +13,10 @@
 
 pub mod clock;
 pub mod cpu;
+pub mod datagram;
 pub mod kernel;
 pub mod link;
+pub mod namespace;
 pub mod process;
 pub mod socket;
 pub mod uring;

@@ -252,7 +252,7 @@ fn fill_texts(folder: &Path, plan: &mut Plan) {
     let template = match &mut plan.testbed.dut.kind {
         DutKind::Reference { config, .. } => Some(config),
         DutKind::Command { config, .. } => config.as_mut(),
-        DutKind::External { .. } | DutKind::None => None,
+        DutKind::Kernel { .. } | DutKind::External { .. } | DutKind::None => None,
     };
     if let Some(template) = template
         && let Some(name) = template.path.file_name()

@@ -30,6 +30,7 @@ use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use host::namespace::Namespace;
 use host::uring::Support;
 
 use self::book::{Interval, Totals};
@@ -38,7 +39,7 @@ use self::sources::Sources;
 use self::transport::Transport;
 use self::uring::Uring;
 use crate::measure::record::TrialLoad;
-use crate::scenario::plan::{Arrivals, CloseMode, Pattern, Phases};
+use crate::scenario::plan::{Arrivals, CloseMode, Pattern, Phases, UdpPlan};
 use crate::schedule::Shape;
 use crate::workload::http::{Http, HttpConfig};
 use crate::workload::tcp::Tcp;
@@ -83,6 +84,8 @@ pub struct Config {
     pub open_rate: f64,
     /// Pause between two transactions on a held connection.
     pub hold_interval: Duration,
+    /// The namespace that the workers enter; `None` = they stay where they are.
+    pub namespace: Option<Namespace>,
 }
 
 /// What carries the connections.
@@ -102,6 +105,8 @@ pub enum WorkloadConfig {
     Tcp(CloseMode),
     /// HTTP requests.
     Http(Box<HttpConfig>),
+    /// Datagrams that come back.
+    Udp(Box<UdpPlan>),
 }
 
 impl WorkloadConfig {
@@ -192,6 +197,7 @@ fn run<T: Transport>(context: socket::Context, transport: T) -> Totals {
             let tcp = Tcp::new(context.config.operation, close);
             drive(context, transport, tcp)
         }
+        WorkloadConfig::Udp(_) => unimplemented!(),
         WorkloadConfig::Http(mut http) => {
             // Workers start their nonces far apart, so that no two ask for the same bytes.
             http.seed ^= u64::from(context.worker).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -226,7 +226,7 @@ fn configuration(run: &Archive) -> String {
     let template = match &dut.kind {
         DutKind::Reference { config, .. } => config.text.as_str(),
         DutKind::Command { config, .. } => config.as_ref().map_or("", |config| config.text.as_str()),
-        DutKind::External { .. } | DutKind::None => "",
+        DutKind::Kernel { .. } | DutKind::External { .. } | DutKind::None => "",
     };
     let kind = serde_json::to_value(&dut.kind).unwrap_or_default();
     // What differs may be long: an error names it, and the files lie in the runs.
@@ -315,6 +315,7 @@ fn figure(plan: &Plan, kept: &Kept, shared: &[u32]) -> Option<Figure> {
     let (name, of): (_, fn(&crate::measure::Second) -> u64) = match plan.load.unit {
         Unit::ConnectionsPerSecond => ("cps", |second| second.ended.of(crate::measure::Outcome::Ok)),
         Unit::TransactionsPerSecond | Unit::Transactions => ("tps", |second| second.transactions),
+        Unit::FramesPerSecond => ("fps", |second| second.ended.of(crate::measure::Outcome::Ok)),
         Unit::Connections => ("cc", |second| second.open),
     };
     let seconds = kept.record.seconds.iter().filter(|second| shared.contains(&second.index));

@@ -18,6 +18,7 @@ mod file;
 mod label;
 mod load;
 mod method;
+pub mod mix;
 mod overrides;
 pub(crate) mod placeholder;
 pub mod plan;
@@ -177,6 +178,7 @@ fn resolve_plan(
         load,
         search,
         expect,
+        suite: None,
     })
 }
 

@@ -136,7 +136,7 @@ impl Grain {
     pub fn of(unit: Unit) -> Self {
         match unit {
             Unit::Connections | Unit::Transactions => Self::Whole,
-            Unit::ConnectionsPerSecond | Unit::TransactionsPerSecond => Self::Fine,
+            Unit::ConnectionsPerSecond | Unit::TransactionsPerSecond | Unit::FramesPerSecond => Self::Fine,
         }
     }
 
@@ -173,7 +173,7 @@ impl Grain {
 pub fn trial_load(unit: Unit, load: f64) -> TrialLoad {
     let whole = load.round().clamp(1.0, f64::from(u32::MAX)) as u32;
     match unit {
-        Unit::ConnectionsPerSecond | Unit::TransactionsPerSecond => TrialLoad::Rate(load),
+        Unit::ConnectionsPerSecond | Unit::TransactionsPerSecond | Unit::FramesPerSecond => TrialLoad::Rate(load),
         Unit::Connections => TrialLoad::Held(whole),
         Unit::Transactions => TrialLoad::Closed(whole),
     }

@@ -369,7 +369,7 @@ impl<'a> Run<'a> {
         }
         let operation = match plan.load.unit {
             Unit::ConnectionsPerSecond => Operation::Connection,
-            Unit::TransactionsPerSecond | Unit::Transactions => Operation::Transaction,
+            Unit::TransactionsPerSecond | Unit::Transactions | Unit::FramesPerSecond => Operation::Transaction,
             Unit::Connections => Operation::Held,
         };
         let config = engine::Config {
@@ -391,6 +391,7 @@ impl<'a> Run<'a> {
             drain: plan.load.drain,
             open_rate: plan.load.open_rate.as_f64(),
             hold_interval: plan.load.hold_interval,
+            namespace: self.testbed.clients().cloned(),
         };
         Ok((config, slots))
     }
@@ -399,6 +400,7 @@ impl<'a> Run<'a> {
         let workload = &self.plan.workload;
         match &workload.kind {
             WorkloadKind::Tcp => WorkloadConfig::Tcp(workload.close),
+            WorkloadKind::Udp(udp) => WorkloadConfig::Udp(Box::new(udp.clone())),
             WorkloadKind::Http(http) => WorkloadConfig::Http(Box::new(HttpConfig {
                 plan: http.clone(),
                 host: self.host_header(service),

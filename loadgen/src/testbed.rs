@@ -31,6 +31,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use host::namespace::Namespace;
 pub use host::process::Signal;
 use wire::ledger::Ledger;
 
@@ -131,7 +132,7 @@ pub fn check(plan: &Plan) -> Result<(), TestbedError> {
 pub fn require_program(dut: &crate::scenario::plan::Dut) -> Result<(), TestbedError> {
     match &dut.kind {
         DutKind::Command { start, package, .. } => dut::found_program(start, package.as_deref()).map(drop),
-        DutKind::Reference { .. } | DutKind::External { .. } | DutKind::None => Ok(()),
+        DutKind::Reference { .. } | DutKind::Kernel { .. } | DutKind::External { .. } | DutKind::None => Ok(()),
     }
 }
 
@@ -201,6 +202,11 @@ impl Testbed {
     /// The DUT's admin access, if it has one: kind (`lb` for the reference LB) and place.
     pub fn admin(&self) -> Option<&(String, String)> {
         self.dut.as_ref()?.admin.as_ref()
+    }
+
+    /// The namespace that clients live in; `None` where it is this one.
+    pub fn clients(&self) -> Option<&Namespace> {
+        None
     }
 
     /// Which cores the roles run on.

@@ -227,6 +227,7 @@ fn record(
         reflector_deaths: Vec::new(),
         first_failures: totals.first_failures,
         warnings: totals.warnings,
+        frames: totals.frames,
     }
 }
 

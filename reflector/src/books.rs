@@ -271,6 +271,7 @@ impl Library {
             bytes_in: sum(&|b| b.bytes_in.value()),
             bytes_out: sum(&|b| b.bytes_out.value()),
             accept_queue_drops: 0,
+            udp: wire::ledger::UdpLedger::default(),
             per_second: self.per_second(now_ns, closing),
         }
     }

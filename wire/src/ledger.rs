@@ -51,9 +51,88 @@ pub struct Ledger {
     pub bytes_out: u64,
     /// Connections the kernel dropped because this reflector's own accept queue was full.
     pub accept_queue_drops: u64,
+    /// Datagrams; all zero without a UDP listener.
+    pub udp: UdpLedger,
     /// One entry per second since start, oldest first, bounded to the last hour. The current second
     /// is left out until it is over, or the reflector stops.
     pub per_second: Vec<LedgerSecond>,
+}
+
+/// The datagrams of a [`Ledger`]. Counters only grow.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(default)]
+pub struct UdpLedger {
+    /// Datagrams taken from the sockets.
+    pub received: u64,
+    /// Datagrams handed to the sockets; those sent twice on purpose count twice.
+    pub sent: u64,
+    /// Payload bytes received.
+    pub bytes_in: u64,
+    /// Payload bytes sent.
+    pub bytes_out: u64,
+    /// Not answered on purpose.
+    pub dropped: u64,
+    /// Answered twice on purpose.
+    pub duplicated: u64,
+    /// Pairs of neighbours whose answers were swapped on purpose.
+    pub swapped: u64,
+    /// Answered with a changed byte on purpose.
+    pub corrupted: u64,
+    /// Received without a signature (shorter than 12 bytes); echoed all the same.
+    pub unsigned: u64,
+    /// Answers that the kernel refused to send.
+    pub send_errors: u64,
+    /// Answers dropped because those held back for a delay or a swap had filled their bound.
+    pub overflowed: u64,
+    /// Datagrams the kernel dropped because this reflector's own receive buffers were full.
+    pub buffer_drops: u64,
+    /// By length of the payload, ascending; at most [`LENGTHS_MAX`], what comes later is only in the sums.
+    pub by_length: Vec<LengthCount>,
+}
+
+/// Most different lengths that a [`UdpLedger`] keeps apart.
+pub const LENGTHS_MAX: usize = 64;
+
+/// The datagrams of one length.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct LengthCount {
+    /// Bytes of payload.
+    pub payload: u16,
+    /// Datagrams received.
+    pub received: u64,
+    /// Datagrams sent.
+    pub sent: u64,
+}
+
+impl UdpLedger {
+    /// What happened since `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let before = |payload| earlier.by_length.iter().find(|count| count.payload == payload).copied();
+        let by_length = self.by_length.iter().map(|count| {
+            let before = before(count.payload).unwrap_or_default();
+            LengthCount {
+                payload: count.payload,
+                received: count.received.saturating_sub(before.received),
+                sent: count.sent.saturating_sub(before.sent),
+            }
+        });
+        Self {
+            received: self.received.saturating_sub(earlier.received),
+            sent: self.sent.saturating_sub(earlier.sent),
+            bytes_in: self.bytes_in.saturating_sub(earlier.bytes_in),
+            bytes_out: self.bytes_out.saturating_sub(earlier.bytes_out),
+            dropped: self.dropped.saturating_sub(earlier.dropped),
+            duplicated: self.duplicated.saturating_sub(earlier.duplicated),
+            swapped: self.swapped.saturating_sub(earlier.swapped),
+            corrupted: self.corrupted.saturating_sub(earlier.corrupted),
+            unsigned: self.unsigned.saturating_sub(earlier.unsigned),
+            send_errors: self.send_errors.saturating_sub(earlier.send_errors),
+            overflowed: self.overflowed.saturating_sub(earlier.overflowed),
+            buffer_drops: self.buffer_drops.saturating_sub(earlier.buffer_drops),
+            by_length: by_length.filter(|count| count.received + count.sent > 0).collect(),
+        }
+    }
 }
 
 /// One second of a [`Ledger`].
@@ -97,6 +176,7 @@ impl Ledger {
             bytes_in: self.bytes_in.saturating_sub(earlier.bytes_in),
             bytes_out: self.bytes_out.saturating_sub(earlier.bytes_out),
             accept_queue_drops: self.accept_queue_drops.saturating_sub(earlier.accept_queue_drops),
+            udp: self.udp.since(&earlier.udp),
             per_second: self.per_second.iter().filter(|second| Some(second.monotonic_s) > last).copied().collect(),
         }
     }

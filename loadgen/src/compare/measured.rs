@@ -139,6 +139,7 @@ fn figure_row(entrants: &[Entrant<'_>]) -> (Quantity, Cells) {
     let (name, counts) = match unit {
         Unit::ConnectionsPerSecond => ("connections per second", Counts::PerSecond),
         Unit::TransactionsPerSecond | Unit::Transactions => ("transactions per second", Counts::PerSecond),
+        Unit::FramesPerSecond => ("frames per second", Counts::PerSecond),
         Unit::Connections => ("concurrent connections", Counts::Connections),
     };
     let quantity = Quantity {

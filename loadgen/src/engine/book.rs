@@ -1,6 +1,6 @@
 //! What a worker counts: for each second, and for the trial.
 
-use crate::measure::record::ConnectionsInSustain;
+use crate::measure::record::{ConnectionsInSustain, FrameRecord};
 use crate::measure::{Latencies, Latency, Outcome, Outcomes};
 use crate::workload::Noticed;
 
@@ -73,6 +73,8 @@ pub struct Totals {
     pub first_failures: Vec<(Outcome, String)>,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// What a workload of datagrams counted.
+    pub frames: Option<FrameRecord>,
 }
 
 /// The book of one worker.
@@ -286,5 +288,9 @@ impl Totals {
             }
         }
         self.warnings.extend(other.warnings);
+        match (&mut self.frames, other.frames) {
+            (Some(mine), Some(theirs)) => mine.merge(&theirs),
+            (mine, theirs) => *mine = mine.take().or(theirs),
+        }
     }
 }

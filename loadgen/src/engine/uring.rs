@@ -107,6 +107,7 @@ fn sends_fin(config: &Config) -> bool {
     let close = match &config.workload {
         WorkloadConfig::Tcp(close) => *close,
         WorkloadConfig::Http(http) => http.close,
+        WorkloadConfig::Udp(_) => return false,
     };
     close == CloseMode::ClientFin
 }

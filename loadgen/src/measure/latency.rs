@@ -31,11 +31,14 @@ pub enum Latency {
     Service,
     /// Due to started, of operations that found a free slot: the generator's own lateness.
     Lag,
+    /// Between two departures of datagrams of one worker.
+    Departure,
 }
 
 impl Latency {
     /// All latencies, in the order of the columns of a report.
-    pub const ALL: [Self; 6] = [Self::Connect, Self::Ttfb, Self::Ttlb, Self::Response, Self::Service, Self::Lag];
+    pub const ALL: [Self; 7] =
+        [Self::Connect, Self::Ttfb, Self::Ttlb, Self::Response, Self::Service, Self::Lag, Self::Departure];
 
     /// The name in CSV and JSON.
     pub fn name(self) -> &'static str {
@@ -46,6 +49,7 @@ impl Latency {
             Self::Response => "response_time",
             Self::Service => "service_time",
             Self::Lag => "schedule_lag",
+            Self::Departure => "inter_departure",
         }
     }
 }

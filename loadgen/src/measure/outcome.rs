@@ -42,11 +42,13 @@ pub enum Outcome {
     UnsentLate,
     /// The tester's own system call failed: no descriptor, no port, no buffer.
     LocalError,
+    /// A datagram was sent and no right answer came within `response_timeout`.
+    Lost,
 }
 
 impl Outcome {
     /// All outcomes, in the order of the columns of a report.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Ok,
         Self::ConnectRefused,
         Self::ConnectTimeout,
@@ -63,6 +65,7 @@ impl Outcome {
         Self::UnsentWindow,
         Self::UnsentLate,
         Self::LocalError,
+        Self::Lost,
     ];
 
     /// The name in CSV and JSON.
@@ -84,6 +87,7 @@ impl Outcome {
             Self::UnsentWindow => "unsent_window",
             Self::UnsentLate => "unsent_late",
             Self::LocalError => "local_error",
+            Self::Lost => "lost",
         }
     }
 
@@ -158,7 +162,7 @@ mod tests {
             counts.add(outcome, at as u64 + 1);
         }
         assert!(counts.iter().enumerate().all(|(at, (_, n))| n == at as u64 + 1));
-        assert_eq!(counts.total(), (1..=16).sum::<u64>());
+        assert_eq!(counts.total(), (1..=17).sum::<u64>());
         let names: std::collections::HashSet<_> = Outcome::ALL.map(Outcome::name).into();
         assert_eq!(names.len(), Outcome::ALL.len());
     }

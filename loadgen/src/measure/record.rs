@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use wire::frame::FrameSize;
 use wire::ledger::Ledger;
 
 use super::{Latencies, Outcome, Outcomes, Sample};
@@ -72,6 +73,8 @@ pub enum Purpose {
     Probe,
     /// One step of the curve around what a search found.
     Curve,
+    /// One load of the frame loss sweep.
+    Sweep,
 }
 
 impl Purpose {
@@ -88,6 +91,7 @@ impl Purpose {
             Self::Fixed => "fixed",
             Self::Probe => "probe",
             Self::Curve => "curve",
+            Self::Sweep => "sweep",
         }
     }
 
@@ -98,7 +102,7 @@ impl Purpose {
 
     /// Whether the trial helped to choose the answer; a probe or a step of the curve did not.
     pub fn is_searching(self) -> bool {
-        !(self.is_beside() || matches!(self, Self::Probe | Self::Curve))
+        !(self.is_beside() || matches!(self, Self::Probe | Self::Curve | Self::Sweep))
     }
 }
 
@@ -171,6 +175,105 @@ impl ConnectionsInSustain {
     }
 }
 
+/// What a trial of datagrams measured beside how its frames ended.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct FrameRecord {
+    /// Frames due in sustain by size, ascending. Random lengths are put together in at most 16 ranges, each
+    /// under its largest size.
+    pub sizes: Vec<SizeCount>,
+    /// Frames due in sustain, and what came back for them.
+    pub sustain: FrameCounts,
+    /// The whole trial, ramps included: what the ledgers must agree with.
+    pub all: FrameCounts,
+    /// Streams with a socket of their own.
+    pub streams: u32,
+    /// System calls that sent, and the most frames that one of them took.
+    pub send_calls: u64,
+    /// See `send_calls`.
+    pub batch_max: u32,
+    /// Answers that the kernel dropped because the generator's own buffers were full: the tester's loss.
+    pub own_drops: u64,
+    /// ICMP messages that said a destination cannot be reached.
+    pub unreachable: u64,
+    /// Datagrams with a wrong UDP checksum that reached the clients' namespace; `None` where that is not
+    /// the run's own.
+    pub checksum_errors: Option<u64>,
+}
+
+impl FrameRecord {
+    /// Adds what another worker of the same trial counted.
+    pub fn merge(&mut self, other: &Self) {
+        for theirs in &other.sizes {
+            match self.sizes.binary_search_by_key(&theirs.size, |count| count.size) {
+                Ok(at) => self.sizes[at].add(theirs),
+                Err(at) => self.sizes.insert(at, *theirs),
+            }
+        }
+        self.sustain.merge(&other.sustain);
+        self.all.merge(&other.all);
+        self.streams += other.streams;
+        self.send_calls += other.send_calls;
+        self.batch_max = self.batch_max.max(other.batch_max);
+        self.own_drops += other.own_drops;
+        self.unreachable += other.unreachable;
+        self.checksum_errors = self.checksum_errors.or(other.checksum_errors);
+    }
+}
+
+/// Frames of one size.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct SizeCount {
+    /// The size.
+    pub size: FrameSize,
+    /// Due, sent or not.
+    pub due: u64,
+    /// Sent.
+    pub sent: u64,
+    /// Answered, each counted once.
+    pub answered: u64,
+}
+
+/// Frames and their answers.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct FrameCounts {
+    /// Frames that the kernel took.
+    pub sent: u64,
+    /// Frames of which an answer came in time, each counted once.
+    pub answered: u64,
+    /// Answers that came after one to a later frame of their stream (RFC 4737).
+    pub reordered: u64,
+    /// Answers to frames that had been answered before.
+    pub duplicates: u64,
+    /// First answers that came after `response_timeout`; their frames count as lost.
+    pub late: u64,
+    /// Answers of another length or with other bytes than what was sent.
+    pub corrupted: u64,
+    /// Datagrams from another address than the service's, or of no stream of this socket.
+    pub foreign: u64,
+}
+
+impl SizeCount {
+    /// Adds frames of the same size.
+    fn add(&mut self, other: &Self) {
+        self.due += other.due;
+        self.sent += other.sent;
+        self.answered += other.answered;
+    }
+}
+
+impl FrameCounts {
+    /// Adds the counters of another part of the same trial.
+    pub fn merge(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.answered += other.answered;
+        self.reordered += other.reordered;
+        self.duplicates += other.duplicates;
+        self.late += other.late;
+        self.corrupted += other.corrupted;
+        self.foreign += other.foreign;
+    }
+}
+
 /// Everything one trial measured.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct TrialRecord {
@@ -239,6 +342,9 @@ pub struct TrialRecord {
     pub first_failures: Vec<(Outcome, String)>,
     /// What the generator's workers had to say, for example that one could not be pinned.
     pub warnings: Vec<String>,
+    /// What a workload of datagrams measured; `None` for any other.
+    #[serde(default)]
+    pub frames: Option<FrameRecord>,
 }
 
 /// Why a trial ended before its time.

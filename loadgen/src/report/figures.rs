@@ -181,6 +181,7 @@ pub(super) fn dut_kind(kind: &DutKind) -> &'static str {
     match kind {
         DutKind::Reference { .. } => "reference",
         DutKind::Command { .. } => "command",
+        DutKind::Kernel { .. } => "kernel",
         DutKind::External { .. } => "external",
         DutKind::None => "none",
     }

@@ -221,6 +221,7 @@ fn plan() -> Plan {
     let template =
         Template { path: "scenarios/dut/reference-http.lb.toml".into(), text: "# the template\n".to_owned() };
     Plan {
+        suite: None,
         name: "cps".to_owned(),
         question: "How many new HTTP connections per second does the load balancer carry without a failure?".to_owned(),
         seed: 7,
@@ -228,6 +229,7 @@ fn plan() -> Plan {
         scenario_text: "[scenario]\nname = \"cps\"\n".to_owned(),
         testbed: TestbedPlan {
             network: Network::Loopback,
+            links: Default::default(),
             dut: Dut {
                 name: "reference-http".to_owned(),
                 kind: DutKind::Reference { config: template, workers: 1.try_into().unwrap() },
@@ -436,6 +438,7 @@ fn ledger(name: &str, requests: u64) -> Ledger {
 
 fn blank(number: u32, purpose: Purpose, load: TrialLoad, sustain: Duration, began_ns: u64) -> TrialRecord {
     TrialRecord {
+        frames: None,
         number,
         purpose,
         load,

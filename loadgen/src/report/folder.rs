@@ -317,7 +317,7 @@ fn write_dut(folder: &Path, plan: &Plan) -> Result<(), ReportError> {
     let template: Option<&Template> = match &dut.kind {
         DutKind::Reference { config, .. } => Some(config),
         DutKind::Command { config, .. } => config.as_ref(),
-        DutKind::External { .. } | DutKind::None => None,
+        DutKind::Kernel { .. } | DutKind::External { .. } | DutKind::None => None,
     };
     match template.and_then(|template| Some((template, template.path.file_name()?))) {
         Some((template, name)) => replace(&beside.join(name), template.text.as_bytes()),

@@ -289,6 +289,7 @@ pub(super) fn method(plan: &Plan) -> Grid {
 fn workload(plan: &Plan) -> String {
     match &plan.workload.kind {
         WorkloadKind::Tcp => "TCP: connect and close, no bytes".to_owned(),
+        WorkloadKind::Udp(udp) => format!("UDP: {} streams of datagrams that come back", udp.streams),
         WorkloadKind::Http(http) => {
             let body = match http.body {
                 BodyCheck::Table { length } => format!("{} B, every byte verified", count(length)),

@@ -302,6 +302,7 @@ pub(super) fn latency_meaning(latency: Latency) -> &'static str {
         Latency::Response => "response time (due to last byte)",
         Latency::Service => "service time (started to last byte)",
         Latency::Lag => "schedule lag (due to started, with a free slot)",
+        Latency::Departure => "inter-departure (between two datagrams of a worker)",
     }
 }
 

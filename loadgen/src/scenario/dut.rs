@@ -163,7 +163,7 @@ pub(super) fn mentions_reflectors(dut: &Dut) -> bool {
         DutKind::Command { start, config, .. } => {
             start.iter().any(|word| named(word)) || config.as_ref().is_some_and(|config| named(&config.text))
         }
-        DutKind::External { .. } | DutKind::None => false,
+        DutKind::Kernel { .. } | DutKind::External { .. } | DutKind::None => false,
     }
 }
 

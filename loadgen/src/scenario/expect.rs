@@ -23,7 +23,9 @@ pub(super) fn require_reachable(
     let highest = match search.maximum() {
         Some(maximum) => maximum.max,
         None => match load.unit {
-            Unit::ConnectionsPerSecond | Unit::TransactionsPerSecond => load.rate.map(Rate::as_f64),
+            Unit::ConnectionsPerSecond | Unit::TransactionsPerSecond | Unit::FramesPerSecond => {
+                load.rate.map(Rate::as_f64)
+            }
             Unit::Connections => load.count.map(|count| f64::from(count.get())),
             Unit::Transactions => None,
         },
@@ -56,7 +58,7 @@ fn line(key: &'static str, text: &str, unit: Unit, origin: &Origin) -> Result<Ex
     let (comparison, rest) = comparison(text)
         .ok_or_else(|| refuse(format!("{text:?} is not a comparison; expected such as \"{}\"", example(metric))))?;
     let value = value(metric, rest).map_err(|message| refuse(format!("{text:?}: {message}")))?;
-    let is_figure = matches!(metric, Metric::Cps | Metric::Tps | Metric::Cc);
+    let is_figure = matches!(metric, Metric::Cps | Metric::Tps | Metric::Cc | Metric::Fps);
     if is_figure && !measures(unit, metric) {
         let measured = unit.figure();
         let message = format!("unit = \"{}\" measures {measured}, not {key}; expected expect.{measured}", unit.name());
@@ -81,6 +83,7 @@ fn name(metric: Metric) -> &'static str {
         Metric::Cps => "cps",
         Metric::Tps => "tps",
         Metric::Cc => "cc",
+        Metric::Fps => "fps",
         Metric::Failed => "failed",
         Metric::ResponseTime { .. } => "response_time",
         Metric::Ttfb { .. } => "ttfb",
@@ -98,6 +101,7 @@ fn metric(key: &str) -> Metric {
         "cps" => Metric::Cps,
         "tps" => Metric::Tps,
         "cc" => Metric::Cc,
+        "fps" => Metric::Fps,
         "failed" => Metric::Failed,
         _ if key.starts_with("ttfb") => Metric::Ttfb { percentile_e2 },
         _ => Metric::ResponseTime { percentile_e2 },
@@ -106,7 +110,7 @@ fn metric(key: &str) -> Metric {
 
 fn example(metric: Metric) -> &'static str {
     match metric {
-        Metric::Cps | Metric::Tps | Metric::Cc => ">= 1000",
+        Metric::Cps | Metric::Tps | Metric::Cc | Metric::Fps => ">= 1000",
         Metric::Failed => "< 0.001%",
         Metric::ResponseTime { .. } | Metric::Ttfb { .. } => "< 10ms",
     }
@@ -126,7 +130,7 @@ fn comparison(text: &str) -> Option<(Comparison, &str)> {
 
 fn value(metric: Metric, text: &str) -> Result<f64, String> {
     match metric {
-        Metric::Cps | Metric::Tps | Metric::Cc => {
+        Metric::Cps | Metric::Tps | Metric::Cc | Metric::Fps => {
             text.parse::<Rate>().map(Rate::as_f64).map_err(|error| error.to_string())
         }
         Metric::Failed => text.parse::<Percent>().map(Percent::as_ratio).map_err(|error| error.to_string()),

@@ -82,6 +82,7 @@ fn section(plan: &Plan) -> &'static str {
         Unit::ConnectionsPerSecond => "7.2",
         Unit::TransactionsPerSecond | Unit::Transactions => "7.3",
         Unit::Connections => "7.5",
+        Unit::FramesPerSecond => "7.1",
     }
 }
 
@@ -135,14 +136,14 @@ fn workload(plan: &Plan, section: &str) -> Vec<String> {
 
 /// How many requests a connection carries, and when.
 fn requests(plan: &Plan, section: &str) -> Vec<String> {
-    if matches!(plan.workload.kind, WorkloadKind::Tcp) {
+    if matches!(plan.workload.kind, WorkloadKind::Tcp | WorkloadKind::Udp(_)) {
         return Vec::new();
     }
     let requests = plan.workload.requests_per_connection.map(std::num::NonZeroU32::get);
     let said = requests.map_or_else(|| "as many as a connection carries".to_owned(), |count| count.to_string());
     let wanted = match plan.load.unit {
         Unit::ConnectionsPerSecond => 1,
-        Unit::TransactionsPerSecond | Unit::Transactions => REQUESTS,
+        Unit::TransactionsPerSecond | Unit::Transactions | Unit::FramesPerSecond => REQUESTS,
         Unit::Connections => return pause(plan).into_iter().collect(),
     };
     let differs = requests != Some(wanted);
@@ -201,7 +202,7 @@ fn object(plan: &Plan) -> Option<String> {
     let BodyCheck::Table { length } = http.body else { return None };
     let wanted: &[u64] = match plan.load.unit {
         Unit::ConnectionsPerSecond => &OBJECTS_CPS,
-        Unit::TransactionsPerSecond | Unit::Transactions => &OBJECTS_TPS,
+        Unit::TransactionsPerSecond | Unit::Transactions | Unit::FramesPerSecond => &OBJECTS_TPS,
         Unit::Connections => &OBJECTS_CC,
     };
     let names: Vec<String> = wanted.iter().map(|bytes| (bytes >> 10).to_string()).collect();

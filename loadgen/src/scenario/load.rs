@@ -22,7 +22,7 @@ pub(super) fn unit(file: &LoadFile, origin: &Origin) -> Result<Unit, ScenarioErr
 
 /// Whether a unit counts per second: an open loop.
 pub(super) fn is_rate(unit: Unit) -> bool {
-    matches!(unit, Unit::ConnectionsPerSecond | Unit::TransactionsPerSecond)
+    matches!(unit, Unit::ConnectionsPerSecond | Unit::TransactionsPerSecond | Unit::FramesPerSecond)
 }
 
 /// `sustain` is the profile's for this search method.

@@ -263,7 +263,7 @@ impl MethodInput<'_> {
     }
 
     fn share_of_expected(&self, share: f64) -> f64 {
-        let figure = |metric| matches!(metric, Metric::Cps | Metric::Tps | Metric::Cc);
+        let figure = |metric| matches!(metric, Metric::Cps | Metric::Tps | Metric::Cc | Metric::Fps);
         let expected = self.expect.iter().find(|expectation| figure(expectation.metric));
         expected
             .map_or(START_WITHOUT_CEILING, |expectation| expectation.value * share)

@@ -3,12 +3,15 @@
 //! A [`Plan`] is made from files by [`crate::scenario`] and checked by nobody else.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use wire::frame::{FrameSize, IpVersion};
 use wire::units::{Percent, Rate};
+
+use super::mix::Mix;
 
 /// One question, resolved.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -34,6 +37,33 @@ pub struct Plan {
     pub search: SearchPlan,
     /// What the answer is compared with.
     pub expect: Vec<Expectation>,
+    /// Several searches over frame sizes, if the question needs more than one.
+    #[serde(default)]
+    pub suite: Option<SuitePlan>,
+}
+
+/// Which searches one run does, where a single one does not answer the question.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum SuitePlan {
+    /// Throughput of a mix with its delay and the loss of each size (RFC 6985).
+    Imix(SweepPlan),
+    /// For each frame size the throughput and the frame loss rate (RFC 2544, 26.1 and 26.3).
+    Rfc2544 {
+        /// Frame sizes, in the order of the trials.
+        sizes: Vec<FrameSize>,
+        /// The sweep of each size.
+        sweep: SweepPlan,
+    },
+}
+
+/// The loss sweep after a search (RFC 2544, 26.3): from the highest load down.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub struct SweepPlan {
+    /// Distance of two loads as a share of the highest, at most 10 %; 0 % = no sweep.
+    pub step: Percent,
+    /// Sustain of each load.
+    pub sustain: Duration,
 }
 
 /// Which defaults fill what a scenario leaves out.
@@ -52,8 +82,11 @@ pub enum Profile {
 /// Who takes part and where.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct TestbedPlan {
-    /// `loopback`, or `external` when the DUT is somewhere else.
+    /// `loopback`, `netns`, or `external` when the DUT is somewhere else.
     pub network: Network,
+    /// What the links of a `netns` testbed are like.
+    #[serde(default)]
+    pub links: LinksPlan,
     /// The load balancer under test.
     pub dut: Dut,
     /// Reflectors that the run starts, 0 or more.
@@ -77,8 +110,43 @@ pub struct TestbedPlan {
 pub enum Network {
     /// 127.0.0.0/8 and ::1.
     Loopback,
+    /// Namespaces for clients, DUT and servers, made by the run and joined by veth pairs.
+    Netns,
     /// Addresses the user named.
     External,
+}
+
+impl Network {
+    /// The word in scenarios and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loopback => "loopback",
+            Self::Netns => "netns",
+            Self::External => "external",
+        }
+    }
+}
+
+/// The links of a `netns` testbed.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct LinksPlan {
+    /// Version of IP of all addresses.
+    pub ip_version: IpVersion,
+    /// Largest IP packet in bytes, 1,280 to 65,535.
+    pub mtu: u32,
+    /// Whether segmentation, merging and checksums are left to the (virtual) interfaces. They fake packet
+    /// rates on veth, so frame tests have them off.
+    pub offloads: bool,
+    /// Whether what arrives in a namespace is received on the cores of its role instead of the sender's.
+    pub receive_steering: bool,
+    /// Speed that the links stand for, in bits per second, if one is declared: veth has none.
+    pub speed_bps: Option<u64>,
+}
+
+impl Default for LinksPlan {
+    fn default() -> Self {
+        Self { ip_version: IpVersion::V4, mtu: 1_500, offloads: true, receive_steering: true, speed_bps: None }
+    }
 }
 
 /// The load balancer under test.
@@ -125,6 +193,17 @@ pub enum DutKind {
         /// Threads or processes it is told to work with by `{workers}`; `None` if it is told nothing.
         workers: Option<NonZeroU32>,
     },
+    /// The kernel of the DUT's namespace: routes, address translation, a bridge (network `netns` only).
+    Kernel {
+        /// How the two links of the namespace are joined.
+        forwarding: Forwarding,
+        /// Commands that are run once in the namespace, each a program and its arguments.
+        setup: Vec<Vec<String>>,
+        /// Template of their configuration, if they have one.
+        config: Option<Template>,
+        /// What to install when a program is missing.
+        package: Option<String>,
+    },
     /// Somewhere else; only its address is known.
     External {
         /// The address.
@@ -132,6 +211,17 @@ pub enum DutKind {
     },
     /// No DUT: clients connect straight to the reflectors, in turn.
     None,
+}
+
+/// How the kernel of a DUT's namespace joins its two links.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Forwarding {
+    /// As a router: `ip_forward`, one hop.
+    #[default]
+    Route,
+    /// As a bridge: by MAC address.
+    Bridge,
 }
 
 /// A configuration template: `{port}`, `{admin}`, `{reflectors}`, `{run}`, `{workers}` are filled in, and a line
@@ -173,6 +263,36 @@ pub enum WorkloadKind {
     Tcp,
     /// HTTP/1.1 requests.
     Http(HttpPlan),
+    /// Datagrams with a signature, which come back as they are.
+    Udp(UdpPlan),
+}
+
+/// The datagrams of a UDP workload: one operation is one frame and its echo.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct UdpPlan {
+    /// Version of IP that carries them.
+    pub ip_version: IpVersion,
+    /// Their sizes, and in which order they follow each other.
+    pub mix: Mix,
+    /// Streams, each with a 5-tuple of its own.
+    pub streams: NonZeroU16,
+    /// How the 5-tuples are chosen.
+    pub tuples: Tuples,
+    /// Frames that fall due at the same moment (RFC 2544, 21); 1 = each at its own.
+    pub burst: NonZeroU32,
+}
+
+/// How the 5-tuples of streams are chosen.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tuples {
+    /// One 5-tuple (RFC 2544, C.2.6.4: source port 49,184).
+    Fixed,
+    /// Ports and addresses count up.
+    #[default]
+    Sequential,
+    /// Uniform from the seed (RFC 4814, 4): source ports 1,024 to 65,535, any address of the clients.
+    Random,
 }
 
 /// The requests of an HTTP workload.
@@ -285,6 +405,9 @@ pub enum Unit {
     /// Transactions under way at once: a closed loop.
     #[serde(rename = "transactions")]
     Transactions,
+    /// Frames per second.
+    #[serde(rename = "frames/s")]
+    FramesPerSecond,
 }
 
 impl Unit {
@@ -295,15 +418,17 @@ impl Unit {
             Self::Connections => "connections",
             Self::TransactionsPerSecond => "transactions/s",
             Self::Transactions => "transactions",
+            Self::FramesPerSecond => "frames/s",
         }
     }
 
-    /// The figure it gives: `cps`, `cc` or `tps`.
+    /// The figure it gives: `cps`, `cc`, `tps` or `fps`.
     pub fn figure(self) -> &'static str {
         match self {
             Self::ConnectionsPerSecond => "cps",
             Self::Connections => "cc",
             Self::TransactionsPerSecond | Self::Transactions => "tps",
+            Self::FramesPerSecond => "fps",
         }
     }
 }
@@ -472,6 +597,8 @@ pub enum Metric {
     Tps,
     /// Concurrent connections.
     Cc,
+    /// Frames per second.
+    Fps,
     /// Failed share of the operations due in sustain, as a ratio.
     Failed,
     /// Percentile of the response time, in seconds. In hundredths of a percent: 9,900 is p99.

@@ -41,6 +41,7 @@ impl TestbedInput<'_> {
         let source_networks = self.source_networks(&dut)?;
         let plan = TestbedPlan {
             network,
+            links: super::plan::LinksPlan::default(),
             dut,
             reflectors,
             remote_reflectors,

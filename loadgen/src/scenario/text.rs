@@ -16,8 +16,8 @@ use super::file::{
 };
 use super::label::final_sustain;
 use super::plan::{
-    Arrivals, CloseMode, Dut, DutKind, Engine, Expectation, GoalPlan, LoadPlan, Network, Pattern, Plan, Profile,
-    SearchPlan, StartLoad, Unit, Workload, WorkloadKind,
+    Arrivals, CloseMode, Dut, DutKind, Engine, Expectation, GoalPlan, LoadPlan, Pattern, Plan, Profile, SearchPlan,
+    StartLoad, Unit, Workload, WorkloadKind,
 };
 use super::words::{ExpectText, PatternFile, StartFile};
 
@@ -94,6 +94,7 @@ fn testbed_words(plan: &Plan) -> String {
             let workers = workers.map(|workers| format!(", {workers} worker(s)")).unwrap_or_default();
             format!("{} (runs {}{workers})", testbed.dut.name, start.join(" "))
         }
+        DutKind::Kernel { .. } => format!("{}: the kernel of a namespace", testbed.dut.name),
         DutKind::External { address } => format!("{address}, which is already there"),
     };
     let reflectors = match (testbed.reflectors, testbed.remote_reflectors.len()) {
@@ -101,17 +102,18 @@ fn testbed_words(plan: &Plan) -> String {
         (own, 0) => format!("{own} reflector(s)"),
         (own, remote) => format!("{own} reflector(s), {remote} remote"),
     };
-    let network = if testbed.network == Network::Loopback { "loopback" } else { "external" };
+    let network = testbed.network.name();
     format!("{network}; {dut}; {reflectors}")
 }
 
 fn workload_words(workload: &Workload) -> String {
     let protocol = match &workload.kind {
         WorkloadKind::Tcp => "tcp, no bytes".to_owned(),
+        WorkloadKind::Udp(udp) => format!("udp, {} streams", udp.streams),
         WorkloadKind::Http(http) => format!("http GET {}, expects {}", http.request, http.status),
     };
     let requests = match (&workload.kind, workload.requests_per_connection) {
-        (WorkloadKind::Tcp, _) => String::new(),
+        (WorkloadKind::Tcp | WorkloadKind::Udp(_), _) => String::new(),
         (_, Some(requests)) => format!(", {requests} request(s) per connection"),
         (_, None) => ", connections kept".to_owned(),
     };
@@ -179,7 +181,7 @@ fn goal_words(goal: &GoalPlan) -> String {
 fn testbed(plan: &Plan) -> TestbedFile {
     let testbed = &plan.testbed;
     TestbedFile {
-        network: Some(if testbed.network == Network::Loopback { "loopback" } else { "external" }.to_owned()),
+        network: Some(testbed.network.name().to_owned()),
         dut: Some(dut_name(&testbed.dut)),
         reflectors: Some(testbed.reflectors),
         reflector_arguments: Some(testbed.reflector_arguments.clone()),
@@ -193,7 +195,7 @@ fn dut_name(dut: &Dut) -> String {
     match &dut.kind {
         DutKind::None => "none".to_owned(),
         DutKind::External { .. } => dut.service.clone(),
-        DutKind::Reference { .. } | DutKind::Command { .. } => format!("{}.toml", dut.name),
+        DutKind::Reference { .. } | DutKind::Command { .. } | DutKind::Kernel { .. } => format!("{}.toml", dut.name),
     }
 }
 
@@ -205,6 +207,7 @@ fn workload(workload: &Workload) -> WorkloadFile {
     };
     match &workload.kind {
         WorkloadKind::Tcp => WorkloadFile { kind: Some("tcp".to_owned()), ..file },
+        WorkloadKind::Udp(_) => WorkloadFile { kind: Some("udp".to_owned()), ..file },
         WorkloadKind::Http(http) => WorkloadFile {
             kind: Some("http".to_owned()),
             request: Some(http.request.clone()),

@@ -38,7 +38,7 @@ pub fn run(folder: &str, archive: &Archive) -> Run {
         device: device(archive),
         workload: workload(plan),
         tls: dut.service.starts_with("https:"),
-        co_located: plan.testbed.network == Network::Loopback,
+        co_located: plan.testbed.network != Network::External,
         cores: cores(plan),
         workers: workers(&dut.kind).map(NonZeroU32::get),
         searched: !matches!(plan.search, SearchPlan::Fixed | SearchPlan::Stair { .. }),
@@ -136,7 +136,7 @@ fn trial(plan: &Plan, kept: &Kept) -> Trial {
 fn place(archive: &Archive) -> BTreeMap<String, String> {
     let begun = &archive.begun;
     let build = archive.environment["build_profile"].as_str().unwrap_or("unknown").to_owned();
-    let network = if begun.plan.testbed.network == Network::Loopback { "loopback" } else { "external" };
+    let network = begun.plan.testbed.network.name();
     // What was used, which is not always what was asked for.
     let engine =
         archive.environment["engine"]["used"].as_str().unwrap_or_else(|| begun.plan.load.engine.name()).to_owned();
@@ -167,7 +167,7 @@ fn device(archive: &Archive) -> BTreeMap<String, String> {
     let template = match &dut.kind {
         DutKind::Reference { config, .. } => Some(config),
         DutKind::Command { config, .. } => config.as_ref(),
-        DutKind::External { .. } | DutKind::None => None,
+        DutKind::Kernel { .. } | DutKind::External { .. } | DutKind::None => None,
     };
     let version = ["dut_version", "dut"].into_iter().find_map(|key| archive.environment.get(key)).cloned();
     named([
@@ -229,7 +229,7 @@ fn workers(kind: &DutKind) -> Option<NonZeroU32> {
     match kind {
         DutKind::Reference { workers, .. } => Some(*workers),
         DutKind::Command { workers, .. } => *workers,
-        DutKind::External { .. } | DutKind::None => None,
+        DutKind::Kernel { .. } | DutKind::External { .. } | DutKind::None => None,
     }
 }
 

@@ -127,7 +127,9 @@ pub fn most(plan: &Plan, cores: &[usize], ceiling: Option<f64>, carrier: &Carrie
             by_host: (ports.rate_max < ceiling)
                 .then(|| format!("{} local addresses and ports, each held for {} s", ports.tuples, ports.hold_s)),
         }),
-        Unit::TransactionsPerSecond | Unit::Transactions => ceiling.map(|load| Most { load, by_host: None }),
+        Unit::TransactionsPerSecond | Unit::Transactions | Unit::FramesPerSecond => {
+            ceiling.map(|load| Most { load, by_host: None })
+        }
     })
 }
 

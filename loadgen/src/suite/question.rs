@@ -221,7 +221,9 @@ fn tell(plan: &Plan, ask: &Ask, record: &TrialRecord, passed: Option<bool>) -> T
 /// A load that any device carries which is up, in the unit of the load.
 fn probe_load(unit: Unit, failed: f64) -> f64 {
     let least = match unit {
-        Unit::ConnectionsPerSecond | Unit::TransactionsPerSecond => PROBE_RATE_MIN.min(failed / 2.0),
+        Unit::ConnectionsPerSecond | Unit::TransactionsPerSecond | Unit::FramesPerSecond => {
+            PROBE_RATE_MIN.min(failed / 2.0)
+        }
         Unit::Connections | Unit::Transactions => 1.0,
     };
     Grain::of(unit).round((failed * PROBE_SHARE).max(least))

@@ -56,7 +56,7 @@ pub(super) fn start(
             program = found_program(start, package.as_deref())?;
             Start::Command { words: &program, config: config.as_ref(), ready, admin: admin.as_ref() }
         }
-        DutKind::External { .. } | DutKind::None => return Ok(None),
+        DutKind::Kernel { .. } | DutKind::External { .. } | DutKind::None => return Ok(None),
     };
     let mut attempt = 1;
     loop {

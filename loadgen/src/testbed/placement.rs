@@ -103,6 +103,7 @@ fn wanted_cores(plan: &TestbedPlan) -> usize {
         DutKind::Reference { workers, .. } => workers.get() as usize,
         DutKind::Command { workers, .. } => workers.map_or(1, |workers| workers.get() as usize),
         DutKind::External { address } if address.ip().is_loopback() => 1,
+        DutKind::Kernel { .. } => 1,
         DutKind::External { .. } | DutKind::None => 0,
     }
 }
@@ -140,6 +141,7 @@ mod tests {
         let dut = Dut { name: "x".into(), kind, service, cores: vec![], cpu_quota: None, file_text: String::new() };
         TestbedPlan {
             network: Network::Loopback,
+            links: Default::default(),
             dut,
             reflectors,
             remote_reflectors: vec![],

@@ -162,6 +162,7 @@ fn client_demand(plan: &Plan) -> PortDemand {
     let (rate, at_once) = match load.unit {
         Unit::ConnectionsPerSecond => (highest, 0.0),
         Unit::TransactionsPerSecond => (highest / per_connection, 0.0),
+        Unit::FramesPerSecond => (0.0, 0.0),
         Unit::Connections | Unit::Transactions => (0.0, highest),
     };
     let reflectors = u64::from(plan.testbed.reflectors) + plan.testbed.remote_reflectors.len() as u64;

@@ -96,7 +96,7 @@ pub fn check(dut: &Dut) -> Result<(), TestbedError> {
     let template = match &dut.kind {
         DutKind::Reference { config, .. } => Some(config),
         DutKind::Command { config, .. } => config.as_ref(),
-        DutKind::External { .. } | DutKind::None => None,
+        DutKind::Kernel { .. } | DutKind::External { .. } | DutKind::None => None,
     };
     let place = |key: &str| format!("{}.toml: {key}", dut.name);
     fill(&place("service"), &dut.service, &values)?;
@@ -119,7 +119,7 @@ pub(super) fn workers(dut: &Dut) -> Option<NonZeroU32> {
     match &dut.kind {
         DutKind::Reference { workers, .. } => Some(*workers),
         DutKind::Command { workers, .. } => *workers,
-        DutKind::External { .. } | DutKind::None => None,
+        DutKind::Kernel { .. } | DutKind::External { .. } | DutKind::None => None,
     }
 }
 

@@ -87,6 +87,7 @@ fn config(carrier: &Carrier, service: SocketAddr, load: TrialLoad, operation: Op
         drain: milliseconds(8_000),
         open_rate: 200.0,
         hold_interval: milliseconds(500),
+        namespace: None,
     }
 }
 

@@ -36,6 +36,7 @@ pub(super) fn judge(expectations: &[Expectation], basis: &Basis<'_>) -> Vec<Judg
                 Metric::Cps => figure(expectation, "cps", basis),
                 Metric::Tps => figure(expectation, "tps", basis),
                 Metric::Cc => figure(expectation, "cc", basis),
+                Metric::Fps => figure(expectation, "fps", basis),
                 Metric::Failed => failed(expectation, basis),
                 Metric::ResponseTime { percentile_e2 } => {
                     latency(expectation, Latency::Response, f64::from(percentile_e2) / 100.0, basis)

@@ -205,7 +205,7 @@ impl<'a> Case<'a> {
     fn ceiling_value(&self) -> Option<f64> {
         let ceiling = self.ceiling?;
         match self.plan.load.unit {
-            Unit::ConnectionsPerSecond => Some(ceiling.achieved_rate()),
+            Unit::ConnectionsPerSecond | Unit::FramesPerSecond => Some(ceiling.achieved_rate()),
             Unit::TransactionsPerSecond | Unit::Transactions => Some(ceiling.transaction_rate()),
             Unit::Connections => None,
         }
@@ -309,7 +309,7 @@ fn best_of_interrupted<'a>(trials: &[&'a TrialRecord], passed: &[bool], context:
 
 fn figure_value(unit: Unit, trial: &TrialRecord) -> f64 {
     match unit {
-        Unit::ConnectionsPerSecond => trial.achieved_rate(),
+        Unit::ConnectionsPerSecond | Unit::FramesPerSecond => trial.achieved_rate(),
         Unit::TransactionsPerSecond | Unit::Transactions => trial.transaction_rate(),
         // Connections that did not live to their clean end were not held, however long they were open.
         Unit::Connections => trial.open_mean_in_sustain.min(trial.outcomes.of(Outcome::Ok) as f64),

@@ -178,7 +178,7 @@ pub fn setup_rate(trial: &TrialRecord) -> Option<f64> {
 /// connections that were open in it.
 pub fn achieved(plan: &Plan, trial: &TrialRecord) -> f64 {
     match plan.load.unit {
-        Unit::ConnectionsPerSecond | Unit::TransactionsPerSecond => trial.achieved_rate(),
+        Unit::ConnectionsPerSecond | Unit::TransactionsPerSecond | Unit::FramesPerSecond => trial.achieved_rate(),
         Unit::Transactions => trial.transaction_rate(),
         Unit::Connections => trial.open_min_in_sustain as f64,
     }

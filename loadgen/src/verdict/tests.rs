@@ -112,6 +112,7 @@ fn trial(number: u32, purpose: Purpose, rate: f64, cpu: Cpu) -> TrialRecord {
         ..Ledger::default()
     };
     TrialRecord {
+        frames: None,
         number,
         purpose,
         load: TrialLoad::Rate(rate),

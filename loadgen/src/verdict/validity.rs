@@ -124,6 +124,7 @@ pub(super) fn section(plan: &Plan) -> &'static str {
         Unit::ConnectionsPerSecond => "7.2",
         Unit::TransactionsPerSecond | Unit::Transactions => "7.3",
         Unit::Connections => "7.5",
+        Unit::FramesPerSecond => "7.1",
     }
 }
 
@@ -215,7 +216,7 @@ fn deviations(plan: &Plan, trial: &TrialRecord) -> Vec<Validity> {
 
 fn completed(plan: &Plan, second: &Second) -> u64 {
     match plan.load.unit {
-        Unit::ConnectionsPerSecond => second.ended.of(Outcome::Ok),
+        Unit::ConnectionsPerSecond | Unit::FramesPerSecond => second.ended.of(Outcome::Ok),
         Unit::TransactionsPerSecond | Unit::Transactions | Unit::Connections => second.transactions,
     }
 }

@@ -101,6 +101,7 @@ fn plan(kind: DutKind) -> Plan {
         scenario_text: String::new(),
         testbed: TestbedPlan {
             network: Network::Loopback,
+            links: Default::default(),
             dut,
             reflectors: 0,
             remote_reflectors: vec![],
@@ -128,6 +129,7 @@ fn plan(kind: DutKind) -> Plan {
         },
         search: SearchPlan::Fixed,
         expect: vec![],
+        suite: None,
     }
 }
 

@@ -35,6 +35,7 @@ fn trial() -> TrialRecord {
     outcomes.add(Outcome::Ok, 100);
     outcomes.add(Outcome::ResetLater, 3);
     TrialRecord {
+        frames: None,
         number: 7,
         purpose: Purpose::Fixed,
         load: TrialLoad::Rate(10.0),

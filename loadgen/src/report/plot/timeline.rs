@@ -23,6 +23,7 @@ pub(super) fn rate(material: &Material<'_>) -> Result<Chart, Omitted> {
     let operations = match material.plan.load.unit {
         Unit::ConnectionsPerSecond => "connections",
         Unit::TransactionsPerSecond | Unit::Transactions => "transactions",
+        Unit::FramesPerSecond => "frames",
         Unit::Connections => "operations",
     };
     let name = format!("{operations} per second over the run");

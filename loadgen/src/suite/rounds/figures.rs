@@ -51,7 +51,7 @@ pub fn values(plan: &Plan, trials: &[TrialRecord], metrics: &[Metric]) -> Vec<(M
 /// over sustain, where the load is steady.
 fn per_cpu_second(plan: &Plan, trial: &TrialRecord) -> Option<f64> {
     let rate = match plan.workload.kind {
-        WorkloadKind::Tcp => trial.achieved_rate(),
+        WorkloadKind::Tcp | WorkloadKind::Udp(_) => trial.achieved_rate(),
         WorkloadKind::Http(_) => trial.transaction_rate(),
     };
     if rate == 0.0 {

@@ -157,7 +157,7 @@ fn ports(plan: &Plan, host: &HostFacts) -> Option<Limit> {
         Unit::ConnectionsPerSecond => budget.rate_max,
         Unit::TransactionsPerSecond => budget.rate_max * per_connection,
         Unit::Connections => budget.tuples as f64,
-        Unit::Transactions => return None,
+        Unit::Transactions | Unit::FramesPerSecond => return None,
     };
     let slow = budget.hold_s > 1.0;
     let (remedy, factor) = match (plan.load.unit, slow) {

@@ -100,7 +100,7 @@ fn nginx_has_streams(text: &str, exists: &dyn Fn(&Path) -> bool) -> bool {
 fn program(dut: &Dut) -> Option<&str> {
     match &dut.kind {
         DutKind::Command { start, .. } => start.first().map(String::as_str),
-        DutKind::Reference { .. } | DutKind::External { .. } | DutKind::None => None,
+        DutKind::Reference { .. } | DutKind::Kernel { .. } | DutKind::External { .. } | DutKind::None => None,
     }
 }
 

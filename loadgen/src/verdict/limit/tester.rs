@@ -127,7 +127,7 @@ pub(super) fn reflector_failures(inquiry: &Inquiry<'_>, facts: &Facts<'_>) -> Ch
 pub(super) fn made_by_reflectors(inquiry: &Inquiry<'_>, trial: &TrialRecord) -> u64 {
     let expected = match &inquiry.plan.workload.kind {
         WorkloadKind::Http(http) => usize::from(http.status / 100),
-        WorkloadKind::Tcp => 2,
+        WorkloadKind::Tcp | WorkloadKind::Udp(_) => 2,
     };
     let wrong_status = |classes: &[u64; 5]| -> u64 {
         // 1xx are no answers; classes count from 1.
