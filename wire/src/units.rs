@@ -58,6 +58,60 @@ impl fmt::Display for Rate {
     }
 }
 
+/// A rate of bits per second: whole, from 1 to 10^15.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct BitRate(u64);
+
+impl BitRate {
+    const WANTED: &'static str = "a bit rate; expected at least 1 bit/s, at most 1000 Tbit/s, with k, M, G or T for \
+                                  1,000 and so on, and \"/s\" if you like: \"100Mbit/s\", \"1.5Gbit/s\", \"10Mbit\"";
+    const MAX: u64 = 1_000_000_000_000_000;
+
+    /// # Errors
+    /// [`UnitError`] below 1 or above 10^15.
+    pub fn bits_per_second(bits: u64) -> Result<Self, UnitError> {
+        if (1..=Self::MAX).contains(&bits) {
+            Ok(Self(bits))
+        } else {
+            Err(UnitError { found: format!("{bits} bit/s"), wanted: Self::WANTED })
+        }
+    }
+
+    /// Bits per second.
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromStr for BitRate {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let body = text.trim();
+        let body = body.strip_suffix("/s").unwrap_or(body);
+        let number = body.strip_suffix("bits").or_else(|| body.strip_suffix("bit")).map(str::trim);
+        // T is known to bit rates only: nobody sends so many frames.
+        let tera =
+            |number: &str| number.strip_suffix('T').and_then(|rest| scaled(rest, 1000.0)).map(|value| value * 1e12);
+        number
+            .and_then(|number| tera(number).or_else(|| scaled(number, 1000.0)))
+            .map(f64::round)
+            .filter(|bits| (1.0..=Self::MAX as f64).contains(bits))
+            .map(|bits| Self(bits as u64))
+            .ok_or_else(|| refuse(text, Self::WANTED))
+    }
+}
+
+impl fmt::Display for BitRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let steps = [(1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
+        match steps.into_iter().find(|(step, _)| self.0.is_multiple_of(*step)) {
+            Some((step, letter)) => write!(f, "{}{letter}bit/s", self.0 / step),
+            None => write!(f, "{}bit/s", self.0),
+        }
+    }
+}
+
 /// A number of bytes from 0 to 2^53.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(u64);
@@ -195,6 +249,7 @@ fn scaled(text: &str, kilo: f64) -> Option<f64> {
         (at, 'G') => (&text[..at], kilo * kilo * kilo),
         _ => (text, 1.0),
     };
+    let number = number.trim_end();
     // Rust's float parser also takes "inf", "nan" and "1e9"; a quantity here is plain digits.
     if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return None;
@@ -249,7 +304,7 @@ macro_rules! text_quantity {
     )*};
 }
 
-text_quantity!(Rate, ByteSize, Percent, Span);
+text_quantity!(Rate, BitRate, ByteSize, Percent, Span);
 
 #[cfg(test)]
 mod tests {
@@ -265,6 +320,26 @@ mod tests {
         assert_eq!("500ms".parse::<Span>().unwrap().0, Duration::from_millis(500));
         assert_eq!("0.1s".parse::<Span>().unwrap().0, Duration::from_millis(100));
         assert_eq!("2m".parse::<Span>().unwrap().0, Duration::from_secs(120));
+    }
+
+    #[test]
+    fn a_bit_rate_has_decimal_multipliers_and_reads_itself_again() {
+        for (text, bits, again) in [
+            ("100Mbit/s", 100_000_000, "100Mbit/s"),
+            ("1.5Gbit/s", 1_500_000_000, "1500Mbit/s"),
+            ("10Mbit", 10_000_000, "10Mbit/s"),
+            ("64 kbit/s", 64_000, "64kbit/s"),
+            ("1Tbit/s", 1_000_000_000_000, "1000Gbit/s"),
+            ("1234bit", 1_234, "1234bit/s"),
+        ] {
+            let rate: BitRate = text.parse().unwrap();
+            assert_eq!((rate.as_u64(), rate.to_string().as_str()), (bits, again), "{text}");
+            assert_eq!(again.parse::<BitRate>().unwrap(), rate);
+        }
+        for bad in ["", "100", "100M", "100MB/s", "0bit/s", "-1bit", "1001Tbit/s", "Mbit/s", "inf bit", "1e9bit/s"] {
+            assert!(bad.parse::<BitRate>().is_err(), "{bad:?} was accepted as a bit rate");
+        }
+        assert!(BitRate::bits_per_second(0).is_err());
     }
 
     #[test]
