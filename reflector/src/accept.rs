@@ -128,7 +128,8 @@ fn admit(worker: &Arc<Worker>, stream: TcpStream, peer: SocketAddr, kind: Kind) 
     let arrival = Arrival { stream, peer, books, now_ns, ticket };
     match kind {
         Kind::Http => http::begin(worker, arrival),
-        Kind::Tcp => tcp::begin(worker, arrival),
+        // Datagrams come without a connection, on threads of their own.
+        Kind::Tcp | Kind::Udp | Kind::UdpSink => tcp::begin(worker, arrival),
     }
 }
 

@@ -244,8 +244,8 @@ pub(crate) struct Library {
 
 impl Library {
     /// Everything until now. Seconds are listed once they are over, so that the difference of two
-    /// ledgers loses none; `closing` lists the current one too. The accept queue's drops are added
-    /// by the caller.
+    /// ledgers loses none; `closing` lists the current one too. The accept queue's drops and
+    /// the datagrams are added by the caller.
     pub(crate) fn merge(&self, now_ns: u64, reset_peak: bool, closing: bool) -> Ledger {
         let sum = |count: &dyn Fn(&Books) -> u64| self.threads.iter().map(|books| count(books)).sum::<u64>();
         let end = |end: End| sum(&|b| b.ends[end as usize].value());

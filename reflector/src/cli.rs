@@ -35,7 +35,8 @@ struct Options {
     /// Configuration file (TOML); the options below override it
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address to listen on: `127.0.0.1:8080`, `[::1]:8080`, `tcp://127.0.0.1:9000` for plain TCP; port 0 takes a free one
+    /// Address to listen on: `127.0.0.1:8080`, `[::1]:8080`, `tcp://127.0.0.1:9000` for plain TCP, `udp://…` for an
+    /// echo of datagrams, `udp-sink://…` to count them without an answer; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", value_parser = listener)]
     listen: Vec<ListenerFile>,
     /// Name in answers and in the ledger
@@ -92,14 +93,15 @@ struct Options {
 }
 
 fn listener(text: &str) -> Result<ListenerFile, String> {
-    let (kind, address) = match text.split_once("://") {
-        None => (Kind::Http, text),
-        Some(("http", address)) => (Kind::Http, address),
-        Some(("tcp", address)) => (Kind::Tcp, address),
-        Some((kind, _)) => return Err(format!("{kind}:// is not served; expected http:// or tcp://")),
-    };
+    let (scheme, address) = text.split_once("://").unwrap_or_else(|| (Kind::Http.name(), text));
+    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == scheme);
+    let kind = kind.ok_or_else(|| {
+        let allowed = Kind::ALL.map(|kind| format!("{}://", kind.name())).join(", ");
+        format!("{scheme}:// is not served; expected one of {allowed}")
+    })?;
     let address = SocketAddr::from_str(address.trim_end_matches('/')).map_err(|_| {
-        "expected an IP address and a port: 127.0.0.1:8080, [::1]:8080, tcp://127.0.0.1:9000".to_owned()
+        "expected an IP address and a port: 127.0.0.1:8080, [::1]:8080, tcp://127.0.0.1:9000, udp://127.0.0.1:9000"
+            .to_owned()
     })?;
     Ok(ListenerFile { address, kind })
 }
@@ -267,12 +269,8 @@ fn announce(reflector: &Reflector, kinds: &[Kind], control: Option<SocketAddr>) 
     }
     let mut out = std::io::stdout().lock();
     for (address, kind) in reflector.addresses().iter().zip(kinds) {
-        let scheme = match kind {
-            Kind::Http => "http",
-            Kind::Tcp => "tcp",
-        };
         // Whoever started us may not care to read.
-        let _ = writeln!(out, "ready {scheme}://{address}");
+        let _ = writeln!(out, "ready {}://{address}", kind.name());
     }
     if let Some(address) = control {
         let _ = writeln!(out, "control {address}");

@@ -18,16 +18,40 @@ pub use file::{CapFile, ChecksFile, File, LimitsFile, ListenerFile, SpreadFile, 
 
 /// What is spoken on a listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// HTTP/1.0 and HTTP/1.1.
     #[default]
     Http,
     /// Plain TCP: what is read is sent back.
     Tcp,
+    /// UDP: every datagram is sent back.
+    Udp,
+    /// UDP: datagrams are counted and not answered.
+    UdpSink,
 }
 
-/// One address to accept connections on.
+impl Kind {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Http, Self::Tcp, Self::Udp, Self::UdpSink];
+
+    /// The name in a file and before `://`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::UdpSink => "udp-sink",
+        }
+    }
+
+    /// Whether it has datagrams and no connections.
+    pub(crate) fn is_udp(self) -> bool {
+        matches!(self, Self::Udp | Self::UdpSink)
+    }
+}
+
+/// One address to accept connections or datagrams on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// IPv4 or IPv6; port 0 lets the kernel choose.

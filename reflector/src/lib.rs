@@ -6,6 +6,7 @@
 //! - `books`: counters of each thread and their merger into a [`wire::ledger::Ledger`].
 //! - `server`: listeners, threads, start and stop; `accept`: from the accept queue to a connection.
 //! - `http`: plain GETs answered in one write, everything else by hyper; `tcp`: echo.
+//! - `udp`: datagrams, echoed or counted, on threads of their own.
 //! - `cli`: the program `reflector`.
 //!
 //! It knows nothing of the load balancer or the generator in front of it.
@@ -21,6 +22,7 @@ mod pace;
 mod server;
 mod socket;
 mod tcp;
+mod udp;
 
 pub use cli::{config_of, main};
 pub use server::{Reflector, StartError, start};

@@ -3,7 +3,9 @@
 //! [`start`] binds everything before it starts a thread, so that a taken port is an error and not a
 //! thread's death. Each thread is a tokio `current_thread` runtime with its own listeners
 //! (`SO_REUSEPORT`) and connections; they share the gate, the cap and two counters that only capped
-//! or random reflectors touch. It prints nothing.
+//! or random reflectors touch. Datagrams have threads of their own, in `udp`. It prints nothing.
+
+mod bind;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -21,6 +23,8 @@ use crate::behaviour::Policy;
 use crate::books::{Books, Gate, Library};
 use crate::cap::Cap;
 use crate::config::{Config, Kind};
+use crate::udp;
+use bind::{Bound, bind};
 
 /// Why a reflector cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +55,7 @@ pub enum StartError {
 fn bind_hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "; another program listens there (`ss -ltnp` shows which): stop it, or choose another port or port 0"
+            "; another program listens there (`ss -ltunp` shows which): stop it, or choose another port or port 0"
         }
         io::ErrorKind::AddrNotAvailable => "; no interface of this host has that address (`ip address` lists them)",
         io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges: choose a higher one",
@@ -174,6 +178,8 @@ pub struct Reflector {
     warnings: Vec<String>,
     /// Second handles of all listeners, to read the kernel's drops.
     listeners: Mutex<Vec<TcpListener>>,
+    /// Those who answer datagrams, if there are any.
+    udp: Option<udp::Service>,
 }
 
 impl Reflector {
@@ -201,6 +207,9 @@ impl Reflector {
             // A thread that panicked has written its books until then.
             let _ = thread.join();
         }
+        if let Some(udp) = &mut self.udp {
+            udp.join();
+        }
         Ledger { accept_queue_drops: drops, ..self.merge(false, true) }
     }
 
@@ -209,11 +218,15 @@ impl Reflector {
         self.shared.stop.notify_waiters();
         // The threads' own handles are now the last ones: closing them frees the ports.
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        if let Some(udp) = &self.udp {
+            udp.order_stop();
+        }
     }
 
     fn merge(&self, reset_peak: bool, closing: bool) -> Ledger {
         let ledger = self.shared.library.merge(host::clock::monotonic_ns(), reset_peak, closing);
-        Ledger { accept_queue_drops: self.drops(), ..ledger }
+        let udp = self.udp.as_ref().map(udp::Service::ledger).unwrap_or_default();
+        Ledger { accept_queue_drops: self.drops(), udp, ..ledger }
     }
 
     fn drops(&self) -> u64 {
@@ -238,7 +251,7 @@ pub fn start(config: Config) -> Result<Reflector, StartError> {
         return Err(StartError::NoListener);
     }
     let threads = config.threads.get();
-    let (addresses, bound) = bind(&config)?;
+    let Bound { addresses, listeners: bound, datagrams } = bind(&config)?;
     let second_handles =
         bound.iter().flatten().map(|(listener, _)| listener.try_clone()).collect::<io::Result<Vec<_>>>();
     let listeners = second_handles.map_err(|source| StartError::Bind { address: addresses[0], source })?;
@@ -249,9 +262,16 @@ pub fn start(config: Config) -> Result<Reflector, StartError> {
         addresses,
         warnings: Vec::new(),
         listeners: Mutex::new(listeners),
+        udp: None,
     };
+    if datagrams.iter().any(|sockets| !sockets.is_empty()) {
+        let failed = |source| StartError::Thread { thread: 1, threads, source };
+        let (service, warnings) = udp::start(&shared, datagrams).map_err(failed)?;
+        reflector.udp = Some(service);
+        reflector.warnings.extend(warnings);
+    }
     let (ready, started) = mpsc::sync_channel(threads);
-    for (index, listeners) in bound.into_iter().enumerate() {
+    for (index, listeners) in bound.into_iter().enumerate().filter(|(_, listeners)| !listeners.is_empty()) {
         let failed = |source| StartError::Thread { thread: index + 1, threads, source };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let worker = Arc::new(Worker {
@@ -273,31 +293,6 @@ pub fn start(config: Config) -> Result<Reflector, StartError> {
     Ok(reflector)
 }
 
-type Bound = Vec<Vec<(TcpListener, Kind)>>;
-
-/// One listener per address and thread: the real addresses, and for each thread its listeners.
-fn bind(config: &Config) -> Result<(Vec<SocketAddr>, Bound), StartError> {
-    let threads = config.threads.get();
-    let mut addresses = Vec::with_capacity(config.listeners.len());
-    let mut bound: Bound = (0..threads).map(|_| Vec::with_capacity(config.listeners.len())).collect();
-    for listener in &config.listeners {
-        let refused = |source| StartError::Bind { address: listener.address, source };
-        if threads > 1 && listener.address.port() != 0 {
-            // A shared port would quietly join another program of this user that shares it too.
-            drop(host::socket::listen(listener.address, false).map_err(refused)?);
-        }
-        let mut address = listener.address;
-        for thread in &mut bound {
-            let socket = host::socket::listen(address, threads > 1).map_err(refused)?;
-            host::socket::no_delay(&socket).map_err(refused)?;
-            address = socket.local_addr().map_err(refused)?;
-            thread.push((socket, listener.kind));
-        }
-        addresses.push(address);
-    }
-    Ok((addresses, bound))
-}
-
 /// Number of a thread from 0, and its warning or why it cannot serve.
 type Report = (usize, io::Result<Option<String>>);
 
@@ -308,12 +303,7 @@ fn run_thread(
     listeners: Vec<(TcpListener, Kind)>,
     ready: mpsc::SyncSender<Report>,
 ) {
-    let cores = &worker.shared.config.cores;
-    let warning = (!cores.is_empty()).then(|| cores[index % cores.len()]).and_then(|core| {
-        let refused = host::cpu::pin_current_thread(&[core]).err()?;
-        let allowed = host::cpu::allowed_cores();
-        Some(format!("thread {index} runs unpinned: core {core} was refused ({refused}); allowed are {allowed:?}"))
-    });
+    let warning = pin(index, &worker.shared.config.cores);
     runtime.block_on(async {
         let watched = listeners.into_iter().map(|(listener, kind)| Ok((accept::watch(listener)?, kind)));
         let watched = watched.collect::<io::Result<Vec<_>>>();
@@ -341,6 +331,14 @@ fn run_thread(
         }
         drain(worker).await;
     });
+}
+
+/// Pins the current thread to the core that thread `index` is to have; the warning if it cannot be had.
+pub(crate) fn pin(index: usize, cores: &[usize]) -> Option<String> {
+    let core = *cores.get(index.checked_rem(cores.len())?)?;
+    let refused = host::cpu::pin_current_thread(&[core]).err()?;
+    let allowed = host::cpu::allowed_cores();
+    Some(format!("thread {index} runs unpinned: core {core} was refused ({refused}); allowed are {allowed:?}"))
 }
 
 /// Waits until nothing is open, at most for the configured time. What is then left is closed when

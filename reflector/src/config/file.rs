@@ -63,7 +63,7 @@ pub struct File {
 pub struct ListenerFile {
     /// Address and port.
     pub address: SocketAddr,
-    /// `http` or `tcp`.
+    /// `http`, `tcp`, `udp` or `udp-sink`.
     #[serde(default)]
     pub kind: Kind,
 }

@@ -8,3 +8,4 @@ mod books;
 mod caps;
 mod program;
 mod support;
+mod udp;
