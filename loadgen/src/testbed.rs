@@ -91,6 +91,7 @@ pub struct StopReport {
 /// # Errors
 /// [`TestbedError`] when this host cannot run the plan's testbed; nothing is left running.
 pub fn start(plan: &Plan, run_dir: &Path, executable: &Path, interrupt: &Interrupt) -> Result<Testbed, TestbedError> {
+    let whole = plan;
     let plan = &plan.testbed;
     let placement = Placement::choose(&host::cpu::allowed_cores(), plan)?;
     fs::create_dir_all(run_dir).map_err(|source| TestbedError::Write { path: run_dir.to_path_buf(), source })?;
@@ -101,7 +102,7 @@ pub fn start(plan: &Plan, run_dir: &Path, executable: &Path, interrupt: &Interru
     })?;
     let context = Context { launcher: &launcher, executable, run_dir, interrupt };
     let mut warnings = placement.warnings.clone();
-    let (reflectors, said) = reflectors::start(&context, plan, &placement)?;
+    let (reflectors, said) = reflectors::start(&context, whole, &placement)?;
     warnings.extend(said);
     let named: Vec<_> = reflectors.iter().map(|reflector| (reflector.name.clone(), reflector.address)).collect();
     let dut = dut::start(&context, &plan.dut, &placement.dut, &named)?;
@@ -122,7 +123,7 @@ pub fn start(plan: &Plan, run_dir: &Path, executable: &Path, interrupt: &Interru
 /// [`TestbedError`] with the place in the DUT's files, or the reflectors' arguments.
 pub fn check(plan: &Plan) -> Result<(), TestbedError> {
     check_dut(&plan.testbed.dut)?;
-    reflectors::check(&plan.testbed)
+    reflectors::check(plan)
 }
 
 /// Whether the program of a DUT is on this host.

@@ -1,9 +1,10 @@
 //! Starts the reflectors of a run and asks them, and remote ones, for their ledgers.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use wire::control::{Command, Event};
+use wire::frame::IpVersion;
 use wire::ledger::Ledger;
 
 use super::channel::{Channel, ChannelError};
@@ -12,7 +13,7 @@ use super::error::TestbedError;
 use super::placement::Placement;
 use super::process::{Context, RoleProcess};
 use crate::measure::Role;
-use crate::scenario::plan::TestbedPlan;
+use crate::scenario::plan::{Plan, WorkloadKind};
 
 /// How long a reflector may take to send its ledger.
 const LEDGER_BOUND: Duration = Duration::from_secs(2);
@@ -42,12 +43,12 @@ pub(super) struct Reflector {
 /// Starts the reflectors of a plan and connects to the remote ones; returns them with warnings.
 pub(super) fn start(
     context: &Context<'_>,
-    plan: &TestbedPlan,
+    plan: &Plan,
     placement: &Placement,
 ) -> Result<(Vec<Reflector>, Vec<String>), TestbedError> {
     let mut warnings = Vec::new();
     let mut reflectors = Vec::new();
-    for number in 0..plan.reflectors as usize {
+    for number in 0..plan.testbed.reflectors as usize {
         let name = format!("r{number}");
         let mut line = super::placed_arguments(&placement.reflector(number), None);
         line.extend(["reflector", "--"].map(str::to_owned));
@@ -64,7 +65,7 @@ pub(super) fn start(
         };
         started.push(Reflector::new(name, address, Some(process), None));
     }
-    for &address in &plan.remote_reflectors {
+    for &address in &plan.testbed.remote_reflectors {
         let name = format!("r{}", started.len());
         let remote = connect(address);
         if let Err(error) = &remote {
@@ -76,20 +77,35 @@ pub(super) fn start(
 }
 
 /// The arguments of one reflector of a plan.
-fn arguments(plan: &TestbedPlan, name: &str) -> Vec<String> {
-    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
-    let mut line = ["--instance", name, "--listen", &listen].map(str::to_owned).to_vec();
-    line.extend(plan.reflector_arguments.iter().cloned());
+fn arguments(plan: &Plan, name: &str) -> Vec<String> {
+    let mut line = ["--instance", name, "--listen", &listener(plan)].map(str::to_owned).to_vec();
+    line.extend(plan.testbed.reflector_arguments.iter().cloned());
     line
 }
 
+/// Where a reflector of a plan listens, and what it speaks there.
+fn listener(plan: &Plan) -> String {
+    match &plan.workload.kind {
+        WorkloadKind::Udp(udp) => {
+            let ip: IpAddr = match udp.ip_version {
+                IpVersion::V4 => Ipv4Addr::LOCALHOST.into(),
+                IpVersion::V6 => Ipv6Addr::LOCALHOST.into(),
+            };
+            format!("udp://{}", SocketAddr::from((ip, 0)))
+        }
+        WorkloadKind::Tcp | WorkloadKind::Http(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string(),
+    }
+}
+
 /// Whether reflectors would take the plan's arguments.
-pub(super) fn check(plan: &TestbedPlan) -> Result<(), TestbedError> {
-    if plan.reflectors == 0 {
+pub(super) fn check(plan: &Plan) -> Result<(), TestbedError> {
+    if plan.testbed.reflectors == 0 {
         return Ok(());
     }
-    super::roles::check_reflector(&arguments(plan, "r0"))
-        .map_err(|message| TestbedError::ReflectorArguments { found: plan.reflector_arguments.clone(), message })
+    super::roles::check_reflector(&arguments(plan, "r0")).map_err(|message| TestbedError::ReflectorArguments {
+        found: plan.testbed.reflector_arguments.clone(),
+        message,
+    })
 }
 
 fn connect(address: SocketAddr) -> std::io::Result<Channel> {
