@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Preamble, start of frame, checksum and gap of an Ethernet frame in bytes (IEEE 802.3): they take time
 /// on the wire and are in no counter.
-const FRAME_OVERHEAD: u64 = 24;
+pub(crate) const FRAME_OVERHEAD: u64 = 24;
 
 /// What passed an interface so far, in bits on the wire; counters only grow.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]

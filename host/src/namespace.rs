@@ -3,6 +3,7 @@
 //! They have no name: nothing of them stays behind, however the program ends. A thread enters one for
 //! good; [`Namespace::run`] does so on a thread of its own.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -52,6 +53,19 @@ impl Namespace {
         on_own_thread(|| self.enter().map(|()| work()))?
     }
 
+    /// Does something there with the namespace's own `/sys`, on a thread of its own, and waits for it. Other
+    /// threads keep theirs.
+    ///
+    /// # Errors
+    /// As [`Self::run`], or the kernel lets nobody mount it.
+    pub fn run_with_sysfs<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+        on_own_thread(|| {
+            self.enter()?;
+            own_sysfs()?;
+            Ok(work())
+        })?
+    }
+
     /// A path under which other processes find it for as long as this process has the handle.
     pub fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
@@ -65,6 +79,23 @@ impl Namespace {
 pub fn enter_path(path: &str) -> io::Result<()> {
     let namespace = File::open(path)?;
     Ok(rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?)
+}
+
+/// Replaces `/sys` for the calling thread by that of its network namespace.
+fn own_sysfs() -> io::Result<()> {
+    // SAFETY: the thread gets a copy of the mounts and of working directory and root; no memory and no
+    // descriptor changes, and the thread ends right after its work.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }?;
+    let mount = |source: &CStr, to: &CStr, kind: &CStr, flags: libc::c_ulong| {
+        // SAFETY: all strings end with a zero and outlive the call; there is no data argument.
+        match unsafe { libc::mount(source.as_ptr(), to.as_ptr(), kind.as_ptr(), flags, std::ptr::null()) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    // Private, so that nothing of it reaches the mounts of others.
+    mount(c"none", c"/", c"none", libc::MS_REC | libc::MS_PRIVATE)?;
+    mount(c"sysfs", c"/sys", c"sysfs", libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC)
 }
 
 fn on_own_thread<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
@@ -95,6 +126,9 @@ mod tests {
         assert!(send().is_ok());
         let inside = namespace.run(|| std::fs::read_to_string("/proc/thread-self/net/dev").unwrap()).unwrap();
         assert_eq!(inside.lines().count(), 3, "{inside}");
+        let links = || std::fs::read_dir("/sys/class/net").unwrap().count();
+        let (here, there) = (links(), namespace.run_with_sysfs(links).unwrap());
+        assert_eq!((there, links()), (1, here));
         let by_path = thread::spawn({
             let path = namespace.path();
             move || enter_path(&path).map(|()| send().is_err())
