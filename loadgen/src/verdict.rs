@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod answer;
 mod expectation;
+pub mod frames;
 mod judge;
 mod limit;
 mod observed;

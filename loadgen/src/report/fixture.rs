@@ -92,6 +92,7 @@ pub(crate) fn interrupted() -> Run {
         warnings: vec!["the run was interrupted in trial 3; run it again without interruption".to_owned()],
         label: "derived".to_owned(),
         deviations: whole.answer.deviations.clone(),
+        frames: None,
         exit: Exit::Interrupted,
         reason: "interrupted by the user".to_owned(),
     };
@@ -568,6 +569,7 @@ fn answer(trials: &[TrialRecord]) -> Answer {
             "sustain is 10 s; RFC 9411 asks for 300 s".to_owned(),
             "one search; RFC 9411 asks for several".to_owned(),
         ],
+        frames: None,
         exit: Exit::Undecided,
         reason: "one expectation is not decided".to_owned(),
     }

@@ -116,6 +116,7 @@ fn answer(runs: &[Archive], joined: &Joined) -> Answer {
         warnings: joined.warnings.clone(),
         label: compliance.label.to_owned(),
         deviations: compliance.deviations,
+        frames: None,
         exit,
         reason,
     }

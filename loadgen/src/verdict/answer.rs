@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::frames::FramesAnswer;
 use super::{Evidence, Judged, LimitedBy, Validation};
 use crate::search::{GoalFound, Repeats};
 
@@ -141,6 +142,9 @@ pub struct Answer {
     pub label: String,
     /// What the plan does otherwise than the RFCs.
     pub deviations: Vec<String>,
+    /// What a suite of frame tests found for each size; `None` for any other question.
+    #[serde(default)]
+    pub frames: Option<FramesAnswer>,
     /// How the program ends.
     pub exit: Exit,
     /// Why it ends so, one sentence.

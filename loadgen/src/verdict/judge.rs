@@ -77,6 +77,7 @@ pub fn answer(
         warnings,
         label: compliance.label.to_owned(),
         deviations: compliance.deviations,
+        frames: None,
         exit,
         reason,
     }
