@@ -21,6 +21,7 @@ mod knee;
 pub mod mlr;
 pub mod repeat;
 pub mod stair;
+pub mod sweep;
 
 pub use choose::{Limits, search};
 pub use climb::{Climb, ClimbSettings, Steps};
@@ -29,6 +30,7 @@ pub use goal_seek::{GoalSeek, GoalSeekSettings};
 pub use mlr::{Goal, GoalFound, Mlr, MlrGoal, MlrSettings};
 pub use repeat::Repeated;
 pub use stair::{Stair, WithCurve};
+pub use sweep::{Sweep, SweepSettings};
 
 /// A trial that a search wants.
 #[derive(Clone, Copy, Debug, PartialEq)]
