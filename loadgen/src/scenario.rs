@@ -15,6 +15,7 @@ mod dut;
 mod error;
 mod expect;
 mod file;
+mod frames;
 mod label;
 mod load;
 mod method;
@@ -24,6 +25,7 @@ pub(crate) mod placeholder;
 pub mod plan;
 mod profile;
 mod quick;
+mod suite;
 mod target;
 mod testbed;
 #[cfg(test)]
@@ -43,8 +45,11 @@ pub use versus::Versus;
 
 use error::Origin;
 use file::{ScenarioFile, WorkloadFile};
+use frames::Sizes;
+use load::{Amounts, LoadInput};
 use method::{Method, MethodInput};
-use plan::{Profile, SearchPlan, TestbedPlan};
+use plan::{Profile, SearchPlan, SuitePlan, TestbedPlan, Unit};
+use suite::SuiteInput;
 use testbed::TestbedInput;
 
 /// Longest scenario, DUT file or template in bytes; a longer one is a mistake.
@@ -148,12 +153,17 @@ fn resolve_plan(
     let (testbed, workload_file) = testbed_and_request(file, &mut origin, resolve, overrides)?;
     let origin = &origin;
     let profile = profile_of(file, origin)?;
-    let defaults = profile.defaults();
     let unit = load::unit(&file.load, origin)?;
+    let is_frames = unit == Unit::FramesPerSecond;
+    let defaults = if is_frames { profile.defaults_of_frames() } else { profile.defaults() };
     let method = Method::of(&file.search, origin)?;
-    let workload = workload::resolve(&workload_file, unit, &testbed, origin)?;
+    let (sizes, is_bandwidth) = (Sizes::of(&testbed), load::is_bandwidth(&file.load));
+    let suite = SuiteInput { file: file.suite.as_ref(), unit, is_bandwidth, method, profile, sizes, origin }.plan()?;
+    let workload = workload::resolve(&workload_file, unit, &testbed, suite.as_ref(), origin)?;
+    let amounts = Amounts::of(&file.load, &workload, origin)?;
     let sustain = if method.is_search() { defaults.search_sustain } else { defaults.sustain };
-    let load = load::resolve(&file.load, unit, sustain, &defaults, origin)?;
+    let input = LoadInput { file: &file.load, unit, sustain, profile, defaults: &defaults, amounts: &amounts, origin };
+    let load = load::resolve(&input)?;
     let expect = expect::resolve(&file.expect, &load, origin)?;
     let has_ceiling = testbed.reflectors > 0 || !testbed.remote_reflectors.is_empty();
     let input = MethodInput {
@@ -163,6 +173,8 @@ fn resolve_plan(
         expect: &expect,
         has_ceiling,
         defaults: &defaults,
+        amounts: &amounts,
+        is_rfc2544: matches!(suite, Some(SuitePlan::Rfc2544 { .. })),
         origin,
     };
     let search: SearchPlan = input.plan()?;
@@ -178,7 +190,7 @@ fn resolve_plan(
         load,
         search,
         expect,
-        suite: None,
+        suite,
     })
 }
 

@@ -11,7 +11,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wire::units::{Percent, Rate, Span};
 
-use super::words::{CoresFile, ExpectText, PatternFile, StartFile, schema};
+use super::words::{AmountFile, CoresFile, ExpectText, PatternFile, StartFile, schema};
+
+mod frames;
+
+pub(super) use frames::{FramesFile, RandomFile, SuiteFile};
 
 /// One question for a load balancer.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
@@ -33,6 +37,8 @@ pub(super) struct ScenarioFile {
     pub(super) expect: ExpectFile,
     /// Several DUTs, compared in rounds; takes the place of testbed.dut.
     pub(super) versus: Option<VersusFile>,
+    /// Several searches over frame sizes, where one does not answer the question.
+    pub(super) suite: Option<SuiteFile>,
 }
 
 /// `[versus]`.
@@ -95,7 +101,7 @@ pub(super) struct ClientsFile {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct WorkloadFile {
     /// The protocol.
-    #[schemars(extend("enum" = ["tcp", "http"]))]
+    #[schemars(extend("enum" = ["tcp", "http", "udp"]))]
     pub(super) kind: Option<String>,
     /// Path and query: "/?s=1k" asks a reflector for 1,024 bytes.
     pub(super) request: Option<String>,
@@ -112,6 +118,17 @@ pub(super) struct WorkloadFile {
     /// Who closes and how.
     #[schemars(extend("enum" = ["client-fin", "server-fin", "client-rst"]))]
     pub(super) close: Option<String>,
+    /// Streams of datagrams, each with a 5-tuple of its own (kind udp); 16 if left out.
+    #[schemars(range(min = 1, max = 65535))]
+    pub(super) streams: Option<u32>,
+    /// How the 5-tuples of streams are chosen (kind udp); random if left out, fixed for one stream.
+    #[schemars(extend("enum" = ["fixed", "sequential", "random"]))]
+    pub(super) tuples: Option<String>,
+    /// Frames that fall due at the same moment (kind udp); 1 if left out.
+    #[schemars(range(min = 1, max = 256))]
+    pub(super) burst: Option<u32>,
+    /// The sizes of the datagrams (kind udp).
+    pub(super) frames: Option<FramesFile>,
 }
 
 /// `[load]`.
@@ -122,11 +139,14 @@ pub(super) struct LoadFile {
     #[schemars(extend("enum" = ["epoll", "uring"]))]
     pub(super) engine: Option<String>,
     /// What is counted.
-    #[schemars(extend("enum" = ["connections/s", "connections", "transactions/s", "transactions"]))]
+    #[schemars(extend("enum" = ["connections/s", "connections", "transactions/s", "transactions", "frames/s", "bandwidth"]))]
     pub(super) unit: Option<String>,
-    /// Operations per second, for units with /s and method fixed or stair: "5k/s".
-    #[schemars(schema_with = "schema::rate")]
-    pub(super) rate: Option<Rate>,
+    /// Operations per second, for units with /s and method fixed or stair: "5k/s"; bits per second for unit
+    /// bandwidth: "100Mbit/s".
+    pub(super) rate: Option<AmountFile>,
+    /// What the bits of unit bandwidth are: l1 (with preamble and gap), l2 (frames with FCS), l3 (IP packets).
+    #[schemars(extend("enum" = ["l1", "l2", "l3"]))]
+    pub(super) layer: Option<String>,
     /// Operations or connections at once, for units without /s and method fixed or stair.
     #[schemars(range(min = 1))]
     pub(super) count: Option<u32>,
@@ -198,8 +218,7 @@ pub(super) struct SearchFile {
     #[schemars(schema_with = "schema::span")]
     pub(super) final_sustain: Option<Span>,
     /// Highest load tried.
-    #[schemars(schema_with = "schema::rate")]
-    pub(super) max: Option<Rate>,
+    pub(super) max: Option<AmountFile>,
     /// Wall time after which only the confirming trial may begin.
     #[schemars(schema_with = "schema::span")]
     pub(super) budget: Option<Span>,
@@ -249,6 +268,8 @@ pub(super) struct ExpectFile {
     pub(super) tps: Option<ExpectText>,
     /// Concurrent connections: ">= 5000".
     pub(super) cc: Option<ExpectText>,
+    /// Frames per second: ">= 100k".
+    pub(super) fps: Option<ExpectText>,
     /// Failed share of the operations: "< 0.001%".
     pub(super) failed: Option<ExpectText>,
     /// Due to last body byte, median: "< 10ms".
@@ -276,6 +297,7 @@ impl ExpectFile {
             ("cps", &self.cps),
             ("tps", &self.tps),
             ("cc", &self.cc),
+            ("fps", &self.fps),
             ("failed", &self.failed),
             ("response_time_p50", &self.response_time_p50),
             ("response_time_p90", &self.response_time_p90),
@@ -297,6 +319,7 @@ impl ExpectFile {
             "cps" => &mut self.cps,
             "tps" => &mut self.tps,
             "cc" => &mut self.cc,
+            "fps" => &mut self.fps,
             "failed" => &mut self.failed,
             "response_time_p50" => &mut self.response_time_p50,
             "response_time_p90" => &mut self.response_time_p90,

@@ -7,17 +7,39 @@ use wire::units::{Rate, Span};
 
 use super::error::{Origin, ScenarioError};
 use super::file::LoadFile;
-use super::plan::{Arrivals, Engine, LoadPlan, Pattern, Phases, Unit};
-use super::profile::{CONNECT_TIMEOUT, DRAIN, Defaults, MAX_LAG, OPEN_RATE, RESPONSE_TIMEOUT, SLOTS, SLOTS_HELD};
+use super::plan::{Arrivals, Engine, LoadPlan, Pattern, Phases, Profile, Unit};
+use super::profile::{
+    CONNECT_TIMEOUT, DRAIN, Defaults, FRAME_MAX_LAG, FRAME_SLOTS, MAX_LAG, OPEN_RATE, RESPONSE_TIMEOUT, SLOTS,
+    SLOTS_HELD,
+};
+
+mod amounts;
+
+pub(super) use amounts::Amounts;
+
+/// The word for frames that are counted by their bits.
+const BANDWIDTH: &str = "bandwidth";
 
 /// The unit comes first: what other sections may say depends on it.
 pub(super) fn unit(file: &LoadFile, origin: &Origin) -> Result<Unit, ScenarioError> {
-    let built = [Unit::ConnectionsPerSecond, Unit::Connections, Unit::TransactionsPerSecond, Unit::Transactions]
-        .map(|unit| (unit.name(), unit));
+    let units = [
+        Unit::ConnectionsPerSecond,
+        Unit::Connections,
+        Unit::TransactionsPerSecond,
+        Unit::Transactions,
+        Unit::FramesPerSecond,
+    ];
+    let built: Vec<_> =
+        units.into_iter().map(|unit| (unit.name(), unit)).chain([(BANDWIDTH, Unit::FramesPerSecond)]).collect();
     match file.unit.as_deref() {
-        Some(word) => origin.choose("load.unit", word, &built, &["users", "users/s", "bandwidth", "frames/s"]),
+        Some(word) => origin.choose("load.unit", word, &built, &["users", "users/s"]),
         None => Err(origin.error("load.unit", "missing; expected such as \"connections/s\"")),
     }
+}
+
+/// Whether the loads of a file are bits per second.
+pub(super) fn is_bandwidth(file: &LoadFile) -> bool {
+    file.unit.as_deref() == Some(BANDWIDTH)
 }
 
 /// Whether a unit counts per second: an open loop.
@@ -25,36 +47,65 @@ pub(super) fn is_rate(unit: Unit) -> bool {
     matches!(unit, Unit::ConnectionsPerSecond | Unit::TransactionsPerSecond | Unit::FramesPerSecond)
 }
 
-/// `sustain` is the profile's for this search method.
-pub(super) fn resolve(
-    file: &LoadFile,
-    unit: Unit,
-    sustain: Duration,
-    defaults: &Defaults,
-    origin: &Origin,
-) -> Result<LoadPlan, ScenarioError> {
+/// What `[load]` is resolved with.
+pub(super) struct LoadInput<'a> {
+    pub(super) file: &'a LoadFile,
+    pub(super) unit: Unit,
+    /// The profile's for this search method.
+    pub(super) sustain: Duration,
+    pub(super) profile: Profile,
+    pub(super) defaults: &'a Defaults,
+    pub(super) amounts: &'a Amounts<'a>,
+    pub(super) origin: &'a Origin,
+}
+
+pub(super) fn resolve(input: &LoadInput<'_>) -> Result<LoadPlan, ScenarioError> {
+    let LoadInput { file, unit, origin, .. } = *input;
     let reader = Reader { file, unit, origin };
     reader.check_unit()?;
-    let phases = reader.phases(sustain, defaults)?;
+    let phases = reader.phases(input.sustain, input.defaults)?;
     let hold_interval = reader.hold_interval(phases.sustain)?;
-    let slots = if unit == Unit::Connections { SLOTS_HELD } else { SLOTS };
+    let waits = Waits::of(unit, input.profile);
+    let rate = file.rate.map(|amount| input.amounts.rate("load.rate", amount)).transpose()?;
     let open_rate = file.open_rate.or_else(|| Rate::per_second(OPEN_RATE).ok());
     Ok(LoadPlan {
         engine: reader.engine()?,
         unit,
-        rate: file.rate,
+        rate,
         count: reader.positive("count", file.count)?,
         arrivals: reader.arrivals()?,
         pattern: reader.pattern()?,
         phases,
-        slots: reader.positive("slots", Some(file.slots.unwrap_or(slots)))?.unwrap_or(NonZeroU32::MIN),
-        max_lag: reader.wait("max_lag", file.max_lag, MAX_LAG)?,
+        slots: reader.positive("slots", Some(file.slots.unwrap_or(waits.slots)))?.unwrap_or(NonZeroU32::MIN),
+        max_lag: reader.wait("max_lag", file.max_lag, waits.max_lag)?,
         connect_timeout: reader.wait("connect_timeout", file.connect_timeout, CONNECT_TIMEOUT)?,
-        response_timeout: reader.wait("response_timeout", file.response_timeout, RESPONSE_TIMEOUT)?,
-        drain: file.drain.map_or(DRAIN, |drain| drain.0),
+        response_timeout: reader.wait("response_timeout", file.response_timeout, waits.response)?,
+        drain: file.drain.map_or(waits.drain, |drain| drain.0),
         open_rate: open_rate.ok_or_else(|| origin.error("load.open_rate", "expected a rate such as \"2k/s\""))?,
         hold_interval,
     })
+}
+
+/// How long somebody waits, and how much may be under way, by default.
+struct Waits {
+    slots: u32,
+    max_lag: Duration,
+    response: Duration,
+    drain: Duration,
+}
+
+impl Waits {
+    fn of(unit: Unit, profile: Profile) -> Self {
+        let operations = Self { slots: SLOTS, max_lag: MAX_LAG, response: RESPONSE_TIMEOUT, drain: DRAIN };
+        match unit {
+            Unit::FramesPerSecond => {
+                let wait = profile.frame_defaults().wait;
+                Self { slots: FRAME_SLOTS, max_lag: FRAME_MAX_LAG, response: wait, drain: wait }
+            }
+            Unit::Connections => Self { slots: SLOTS_HELD, ..operations },
+            _ => operations,
+        }
+    }
 }
 
 struct Reader<'a> {
@@ -83,6 +134,10 @@ impl Reader<'_> {
         if let Some((key, _)) = held_only.iter().find(|(_, written)| *written && self.unit != Unit::Connections) {
             return self.refuse(key, format!("has no meaning for unit = \"{name}\"; it belongs to \"connections\""));
         }
+        if self.unit == Unit::FramesPerSecond && file.connect_timeout.is_some() {
+            return self
+                .refuse("connect_timeout", "has no meaning for datagrams, which connect to nobody; leave it out");
+        }
         Ok(())
     }
 
@@ -105,7 +160,12 @@ impl Reader<'_> {
     fn engine(&self) -> Result<Engine, ScenarioError> {
         let built = [Engine::Epoll, Engine::Uring].map(|engine| (engine.name(), engine));
         let Some(word) = self.file.engine.as_deref() else { return Ok(Engine::default()) };
-        self.origin.choose("load.engine", word, &built, &["packet"])
+        let engine = self.origin.choose("load.engine", word, &built, &["packet"])?;
+        if engine == Engine::Uring && self.unit == Unit::FramesPerSecond {
+            return self
+                .refuse("engine", "\"uring\" carries connections only; datagrams leave by sendmmsg: leave it out");
+        }
+        Ok(engine)
     }
 
     fn arrivals(&self) -> Result<Arrivals, ScenarioError> {

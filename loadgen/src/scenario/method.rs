@@ -3,11 +3,11 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use wire::units::{Percent, Rate};
+use wire::units::Percent;
 
 use super::error::{Origin, ScenarioError};
 use super::file::SearchFile;
-use super::load::is_rate;
+use super::load::{Amounts, is_rate};
 use super::plan::{Expectation, LoadPlan, MaximumPlan, Metric, Pattern, SearchPlan, StartLoad, Unit};
 use super::profile::{Defaults, START_SHARE, START_WITHOUT_CEILING};
 use super::words::StartFile;
@@ -55,7 +55,7 @@ impl Method {
         !matches!(self, Self::Fixed | Self::Stair)
     }
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, method)| *method == self).map_or("", |(name, _)| name)
     }
 }
@@ -69,6 +69,9 @@ pub(super) struct MethodInput<'a> {
     /// Whether there are reflectors to measure a ceiling with.
     pub(super) has_ceiling: bool,
     pub(super) defaults: &'a Defaults,
+    pub(super) amounts: &'a Amounts<'a>,
+    /// Whether a search that states no goals also goes for a tolerant one.
+    pub(super) is_rfc2544: bool,
     pub(super) origin: &'a Origin,
 }
 
@@ -204,13 +207,18 @@ impl MethodInput<'_> {
     }
 
     fn max(&self) -> Result<Option<f64>, ScenarioError> {
-        let max = self.file.max.map(Rate::as_f64);
+        let max = self.max_rate()?;
         if self.method == Method::Bisect && max.is_none() && !self.has_ceiling && is_rate(self.load.unit) {
             let message = "missing; method = \"bisect\" begins at the highest load, and without reflectors there is no \
                            ceiling to take it from (or method = \"climb\")";
             return self.refuse("max", message);
         }
         Ok(max)
+    }
+
+    fn max_rate(&self) -> Result<Option<f64>, ScenarioError> {
+        let rate = self.file.max.map(|amount| self.amounts.rate("search.max", amount)).transpose()?;
+        Ok(rate.map(|rate| rate.as_f64()))
     }
 
     fn check_load_of_search(&self) -> Result<(), ScenarioError> {
@@ -246,10 +254,13 @@ impl MethodInput<'_> {
 
     fn start(&self) -> Result<StartLoad, ScenarioError> {
         match self.file.start {
-            Some(StartFile::Load(load)) if self.load.unit == Unit::Connections && load.as_f64() < 1.0 => {
-                self.refuse("start", format!("{} connections are none; expected 1 or more", load.as_f64()))
+            Some(StartFile::Load(amount)) => {
+                let load = self.amounts.rate("search.start", amount)?.as_f64();
+                if self.load.unit == Unit::Connections && load < 1.0 {
+                    return self.refuse("start", format!("{load} connections are none; expected 1 or more"));
+                }
+                Ok(StartLoad::Absolute(load))
             }
-            Some(StartFile::Load(load)) => Ok(StartLoad::Absolute(load.as_f64())),
             Some(StartFile::Share(share)) if !(share.as_ratio() > 0.0 && share.as_ratio() <= 1.0) => {
                 self.refuse("start", format!("{share} is out of range; expected more than 0%, at most 100%"))
             }
@@ -257,16 +268,15 @@ impl MethodInput<'_> {
             None if self.has_ceiling => Ok(StartLoad::OfCeiling(Percent::from_ratio(START_SHARE).unwrap_or_default())),
             // Without reflectors there is no ceiling to take a share of; RFC 9411 takes it of the
             // target, which is what the scenario expects.
-            Some(StartFile::Share(share)) => Ok(StartLoad::Absolute(self.share_of_expected(share.as_ratio()))),
-            None => Ok(StartLoad::Absolute(self.share_of_expected(START_SHARE))),
+            Some(StartFile::Share(share)) => Ok(StartLoad::Absolute(self.share_of_expected(share.as_ratio())?)),
+            None => Ok(StartLoad::Absolute(self.share_of_expected(START_SHARE)?)),
         }
     }
 
-    fn share_of_expected(&self, share: f64) -> f64 {
+    fn share_of_expected(&self, share: f64) -> Result<f64, ScenarioError> {
         let figure = |metric| matches!(metric, Metric::Cps | Metric::Tps | Metric::Cc | Metric::Fps);
         let expected = self.expect.iter().find(|expectation| figure(expectation.metric));
-        expected
-            .map_or(START_WITHOUT_CEILING, |expectation| expectation.value * share)
-            .clamp(1.0, self.file.max.map_or(f64::MAX, |max| max.as_f64().max(1.0)))
+        let load = expected.map_or(START_WITHOUT_CEILING, |expectation| expectation.value * share);
+        Ok(load.clamp(1.0, self.max_rate()?.map_or(f64::MAX, |max| max.max(1.0))))
     }
 }

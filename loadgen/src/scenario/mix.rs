@@ -6,6 +6,11 @@
 use serde::{Deserialize, Serialize};
 use wire::frame::{FrameSize, IpVersion, Layer};
 
+mod name;
+pub mod order;
+
+/// Ethernet header and FCS around an IP packet.
+const ETHERNET: u32 = 18;
 /// Most different sizes of a mix.
 pub const SIZES_MAX: usize = 26;
 /// Most frames of the sequence that repeats.
@@ -68,5 +73,53 @@ impl Mix {
     /// Whether every frame has room for the shortest signature.
     pub fn is_signed(&self, version: IpVersion) -> bool {
         self.range().0.payload(version).is_some_and(|payload| payload >= wire::signature::SHORT)
+    }
+
+    /// The share of each size in the bits of a layer, 0 to 1; empty for random lengths.
+    pub fn shares(&self, layer: Layer) -> Vec<(FrameSize, f64)> {
+        match self {
+            Self::Fixed { size } => vec![(*size, 1.0)],
+            Self::Random { .. } => Vec::new(),
+            Self::Sequence { sizes, order } => {
+                let all = self.mean_bits(layer) * order.len() as f64;
+                let frames = |at: usize| order.iter().filter(|found| usize::from(**found) == at).count();
+                let share =
+                    |(at, size): (usize, &FrameSize)| (*size, (frames(at) as u64 * size.bits(layer)) as f64 / all);
+                sizes.iter().enumerate().map(share).collect()
+            }
+        }
+    }
+
+    /// Frames per second that a line of so many bits per second carries at most, on average.
+    pub fn max_fps(&self, line_bps: u64) -> u64 {
+        (line_bps as f64 / self.mean_bits(Layer::L1)) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_simple_mix_has_the_mean_and_the_shares_of_its_layer() {
+        let sizes = [40, 576, 1500].map(|ip| FrameSize::of_ip(ip).unwrap()).to_vec();
+        let mix = Mix::Sequence { sizes, order: order::of_weights(&[7, 4, 1]).unwrap() };
+        let mean = |layer| mix.mean_bits(layer) / 8.0;
+        assert_eq!(
+            [Layer::L3, Layer::L2, Layer::L1].map(|layer| (mean(layer) * 100.0).round()),
+            [34_033.0, 36_183.0, 38_183.0]
+        );
+        let shares = |layer| mix.shares(layer).iter().map(|(_, share)| (share * 1e5).round()).collect::<Vec<_>>();
+        assert_eq!(shares(Layer::L3), [6_856.0, 56_415.0, 36_729.0]);
+        assert_eq!(shares(Layer::L2), [10_318.0, 54_721.0, 34_961.0]);
+        assert_eq!([1, 10].map(|giga| mix.max_fps(giga * 1_000_000_000)), [327_367, 3_273_679]);
+    }
+
+    #[test]
+    fn random_lengths_have_the_mean_of_their_range() {
+        let size = |frame| FrameSize::of_frame(frame).unwrap();
+        let mix = Mix::Random { min: size(64), max: size(1518) };
+        assert_eq!(mix.mean_bits(Layer::L2) / 8.0, 791.0);
+        assert!(mix.shares(Layer::L2).is_empty() && mix.is_signed(IpVersion::V4) && !mix.is_signed(IpVersion::V6));
     }
 }

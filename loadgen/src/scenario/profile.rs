@@ -25,6 +25,20 @@ pub(super) struct Defaults {
     pub(super) repeats: u32,
 }
 
+/// What datagrams need otherwise: the durations and waits of RFC 2544, 23 and 24.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FrameDefaults {
+    /// How long an answer may take, and how long stragglers are waited for.
+    pub(super) wait: Duration,
+    /// Sustain of each load of a loss sweep.
+    pub(super) sweep_sustain: Duration,
+}
+
+/// How late a due frame may leave: those that were held up leave together, which no device deserves.
+pub(super) const FRAME_MAX_LAG: Duration = Duration::from_millis(100);
+/// Frames under way at once per worker where frames answer each other.
+pub(super) const FRAME_SLOTS: u32 = 256;
+
 /// First load of a climb, as a share of the ceiling (RFC 9411, 7.2.4.1: 10 %).
 pub(super) const START_SHARE: f64 = 0.10;
 /// First load of a climb when neither a ceiling nor an expectation is there to take a share of.
@@ -78,6 +92,33 @@ impl Profile {
                 budget: seconds(60),
                 repeats: 1,
             },
+        }
+    }
+
+    /// Defaults of a workload of datagrams: RFC 2544 asks for 60 s and one search, and its width is finer.
+    pub(super) fn defaults_of_frames(self) -> Defaults {
+        let defaults = self.defaults();
+        let seconds = Duration::from_secs;
+        match self {
+            Self::Rfc => Defaults {
+                ramp: seconds(2),
+                sustain: seconds(60),
+                final_sustain: seconds(60),
+                width: 0.005,
+                repeats: 1,
+                ..defaults
+            },
+            Self::Standard => Defaults { width: 0.02, ..defaults },
+            Self::Ci => Defaults { width: 0.05, ..defaults },
+        }
+    }
+
+    pub(super) fn frame_defaults(self) -> FrameDefaults {
+        let millis = Duration::from_millis;
+        match self {
+            Self::Rfc => FrameDefaults { wait: millis(2_000), sweep_sustain: millis(60_000) },
+            Self::Standard => FrameDefaults { wait: millis(1_000), sweep_sustain: millis(10_000) },
+            Self::Ci => FrameDefaults { wait: millis(500), sweep_sustain: millis(2_000) },
         }
     }
 }

@@ -150,7 +150,7 @@ fn deviations_are_computed_from_the_plan() {
 fn unknown_keys_and_words_are_refused_with_the_nearest_known_one() {
     assert_eq!(
         error(&changed("kind = \"http\"", "kind = \"htp\"")),
-        "s/x.toml:4: workload.kind: \"htp\" is not known; expected one of \"tcp\", \"http\"; did you mean \"http\"?"
+        "s/x.toml:4: workload.kind: \"htp\" is not known; expected one of \"tcp\", \"http\", \"udp\"; did you mean \"http\"?"
     );
     let message = error(&changed("unit =", "uint ="));
     assert!(message.starts_with("s/x.toml:7: load.uint: unknown field `uint`"), "{message}");
@@ -161,7 +161,7 @@ fn unknown_keys_and_words_are_refused_with_the_nearest_known_one() {
 fn words_of_later_versions_are_refused_as_such() {
     assert_eq!(
         error(&changed("kind = \"http\"", "kind = \"journey\"")),
-        "s/x.toml:4: workload.kind: \"journey\" is not built yet; what works now: \"tcp\", \"http\""
+        "s/x.toml:4: workload.kind: \"journey\" is not built yet; what works now: \"tcp\", \"http\", \"udp\""
     );
     assert_eq!(
         error(&changed("\"climb\"", "\"mrl\"")),
@@ -169,7 +169,7 @@ fn words_of_later_versions_are_refused_as_such() {
          \"bisect\", \"goal-seek\", \"cc\"; did you mean \"mlr\"?"
     );
     for (from, to, later) in [
-        ("connections/s", "frames/s", "\"frames/s\" is not built yet"),
+        ("connections/s", "users/s", "\"users/s\" is not built yet"),
         ("[load]", "[load]\npattern = \"burst\"", "\"burst\" is not built yet"),
         ("[testbed]", "[testbed]\nnetwork = \"netns\"", "\"netns\" is not built yet"),
     ] {

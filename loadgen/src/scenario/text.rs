@@ -17,9 +17,11 @@ use super::file::{
 use super::label::final_sustain;
 use super::plan::{
     Arrivals, CloseMode, Dut, DutKind, Engine, Expectation, GoalPlan, LoadPlan, Pattern, Plan, Profile, SearchPlan,
-    StartLoad, Unit, Workload, WorkloadKind,
+    StartLoad, Unit, WorkloadKind,
 };
-use super::words::{ExpectText, PatternFile, StartFile};
+use super::words::{AmountFile, ExpectText, PatternFile, StartFile};
+
+mod frames;
 
 /// Says whether two plans ask the same question: equal for equal plans, whatever their DUT.
 /// 64 bits of FNV-1a over the plan's JSON, as 16 hexadecimal digits; it tells apart what
@@ -53,11 +55,12 @@ pub fn plan_text(plan: &Plan) -> String {
         },
         testbed: testbed(plan),
         clients: ClientsFile { source_networks: Some(plan.testbed.source_networks.clone()) },
-        workload: workload(&plan.workload),
+        workload: workload(plan),
         load: load(&plan.load),
         search: search(&plan.search),
         expect: expect(&plan.expect),
         versus: None,
+        suite: plan.suite.as_ref().map(frames::suite),
     };
     match toml::to_string(&file) {
         Ok(body) => text + &body,
@@ -73,9 +76,15 @@ pub fn summary(plan: &Plan) -> String {
         let _ = writeln!(text, "  {head:<11}{words}");
     };
     line("testbed", testbed_words(plan));
-    line("workload", workload_words(&plan.workload));
+    line("workload", workload_words(plan));
+    if let WorkloadKind::Udp(udp) = &plan.workload.kind {
+        frames::frame_words(plan, udp).into_iter().for_each(|words| line("", words));
+    }
     line("load", load_words(&plan.load));
     line("search", search_words(plan));
+    if let Some(suite) = &plan.suite {
+        line("suite", frames::suite_words(suite));
+    }
     let expected: Vec<&str> = plan.expect.iter().map(|expectation| expectation.text.as_str()).collect();
     line("expect", if expected.is_empty() { "nothing stated".to_owned() } else { expected.join(", ") });
     line("label", compliance.label.to_owned());
@@ -106,14 +115,15 @@ fn testbed_words(plan: &Plan) -> String {
     format!("{network}; {dut}; {reflectors}")
 }
 
-fn workload_words(workload: &Workload) -> String {
+fn workload_words(plan: &Plan) -> String {
+    let workload = &plan.workload;
     let protocol = match &workload.kind {
         WorkloadKind::Tcp => "tcp, no bytes".to_owned(),
-        WorkloadKind::Udp(udp) => format!("udp, {} streams", udp.streams),
+        WorkloadKind::Udp(udp) => return frames::workload_words(plan, udp),
         WorkloadKind::Http(http) => format!("http GET {}, expects {}", http.request, http.status),
     };
     let requests = match (&workload.kind, workload.requests_per_connection) {
-        (WorkloadKind::Tcp | WorkloadKind::Udp(_), _) => String::new(),
+        (WorkloadKind::Tcp, _) => String::new(),
         (_, Some(requests)) => format!(", {requests} request(s) per connection"),
         (_, None) => ", connections kept".to_owned(),
     };
@@ -199,7 +209,8 @@ fn dut_name(dut: &Dut) -> String {
     }
 }
 
-fn workload(workload: &Workload) -> WorkloadFile {
+fn workload(plan: &Plan) -> WorkloadFile {
+    let workload = &plan.workload;
     let file = WorkloadFile {
         requests_per_connection: workload.requests_per_connection.map(std::num::NonZeroU32::get),
         close: Some(close_word(workload.close).to_owned()),
@@ -207,7 +218,7 @@ fn workload(workload: &Workload) -> WorkloadFile {
     };
     match &workload.kind {
         WorkloadKind::Tcp => WorkloadFile { kind: Some("tcp".to_owned()), ..file },
-        WorkloadKind::Udp(_) => WorkloadFile { kind: Some("udp".to_owned()), ..file },
+        WorkloadKind::Udp(udp) => frames::workload(udp, plan.suite.as_ref()),
         WorkloadKind::Http(http) => WorkloadFile {
             kind: Some("http".to_owned()),
             request: Some(http.request.clone()),
@@ -221,11 +232,12 @@ fn workload(workload: &Workload) -> WorkloadFile {
 
 fn load(load: &LoadPlan) -> LoadFile {
     let span = |duration: Duration| Some(Span(duration));
-    let held = load.unit == Unit::Connections;
+    let (held, frames) = (load.unit == Unit::Connections, load.unit == Unit::FramesPerSecond);
     let arrivals = if load.arrivals == Arrivals::Even { "even" } else { "poisson" };
     LoadFile {
         unit: Some(load.unit.name().to_owned()),
-        rate: load.rate,
+        rate: load.rate.map(AmountFile::Rate),
+        layer: None,
         count: load.count.map(std::num::NonZeroU32::get),
         arrivals: Some(arrivals.to_owned()),
         engine: Some(load.engine.name().to_owned()),
@@ -238,7 +250,7 @@ fn load(load: &LoadPlan) -> LoadFile {
         }),
         slots: Some(load.slots.get()),
         max_lag: span(load.max_lag),
-        connect_timeout: span(load.connect_timeout),
+        connect_timeout: span(load.connect_timeout).filter(|_| !frames),
         response_timeout: span(load.response_timeout),
         drain: span(load.drain),
         open_rate: Some(load.open_rate).filter(|_| held),
@@ -266,18 +278,22 @@ fn search(search: &SearchPlan) -> SearchFile {
     SearchFile {
         start: match maximum.start {
             StartLoad::OfCeiling(share) => Some(StartFile::Share(share)),
-            StartLoad::Absolute(load) => Rate::per_second(load).ok().map(StartFile::Load),
+            StartLoad::Absolute(load) => rate(load).map(StartFile::Load),
         },
         factor: Some(maximum.factor).filter(|_| has_factor),
         width: Some(maximum.width).filter(|_| has_width),
         final_sustain: Some(Span(maximum.final_sustain)),
-        max: maximum.max.and_then(|max| Rate::per_second(max).ok()),
+        max: maximum.max.and_then(rate),
         budget: Some(Span(maximum.budget)),
         repeats: Some(maximum.repeats.get()),
         curve: maximum.curve.map(Span),
         goal: Some(maximum.goals.iter().map(goal).collect()).filter(|goals: &Vec<GoalFile>| !goals.is_empty()),
         ..file
     }
+}
+
+fn rate(load: f64) -> Option<AmountFile> {
+    Rate::per_second(load).ok().map(AmountFile::Rate)
 }
 
 fn goal(goal: &GoalPlan) -> GoalFile {

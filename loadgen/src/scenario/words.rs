@@ -8,13 +8,67 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use wire::units::{Percent, Rate};
+use wire::units::{BitRate, Percent, Rate};
+
+/// A load: operations per second or at once, or bits per second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum AmountFile {
+    Rate(Rate),
+    Bits(BitRate),
+}
+
+impl AmountFile {
+    /// A text with the word for bits is a bandwidth, any other a rate.
+    fn parse<E: de::Error>(text: &str) -> Result<Self, E> {
+        if text.contains("bit") {
+            return text.parse().map(Self::Bits).map_err(E::custom);
+        }
+        text.parse().map(Self::Rate).map_err(E::custom)
+    }
+}
+
+struct AmountVisitor;
+
+impl de::Visitor<'_> for AmountVisitor {
+    type Value = AmountFile;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a rate (500, \"10k/s\") or a bandwidth (\"100Mbit/s\")")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<AmountFile, E> {
+        AmountFile::parse(text)
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<AmountFile, E> {
+        AmountFile::parse(&value.to_string())
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<AmountFile, E> {
+        AmountFile::parse(&value.to_string())
+    }
+}
+
+impl<'de> Deserialize<'de> for AmountFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AmountVisitor)
+    }
+}
+
+impl Serialize for AmountFile {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Rate(rate) => rate.serialize(serializer),
+            Self::Bits(bits) => bits.serialize(serializer),
+        }
+    }
+}
 
 /// `search.start`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum StartFile {
     Share(Percent),
-    Load(Rate),
+    Load(AmountFile),
 }
 
 const START_WANTED: &str = "a share of the ceiling (\"10%\") or a load greater than 0 (500, \"2k/s\")";
@@ -32,7 +86,7 @@ impl de::Visitor<'_> for StartVisitor {
         let start = if text.trim().ends_with('%') {
             text.parse().ok().map(StartFile::Share)
         } else {
-            text.parse().ok().map(StartFile::Load)
+            AmountFile::parse::<E>(text).ok().map(StartFile::Load)
         };
         start.ok_or_else(|| E::custom(format!("{text:?} is not a start; expected {START_WANTED}")))
     }
@@ -56,7 +110,8 @@ impl Serialize for StartFile {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Share(share) => share.serialize(serializer),
-            Self::Load(load) => serializer.serialize_f64(load.as_f64()),
+            Self::Load(AmountFile::Rate(load)) => serializer.serialize_f64(load.as_f64()),
+            Self::Load(bits) => bits.serialize(serializer),
         }
     }
 }
@@ -173,6 +228,21 @@ impl de::Visitor<'_> for ExpectVisitor {
 impl<'de> Deserialize<'de> for ExpectText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ExpectVisitor)
+    }
+}
+
+impl JsonSchema for AmountFile {
+    fn schema_name() -> Cow<'static, str> {
+        "Amount".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "number"],
+            "exclusiveMinimum": 0,
+            "pattern": "^[0-9.]+\\s*([kKMG]?(/s)?|[kKMGT]?bits?(/s)?)$",
+            "description": "a rate: 500, \"10k/s\", \"1.5M/s\"; with unit = \"bandwidth\" bits: \"100Mbit/s\""
+        })
     }
 }
 

@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 
 use super::error::{Origin, ScenarioError};
 use super::file::WorkloadFile;
-use super::plan::{BodyCheck, CloseMode, HttpPlan, TestbedPlan, Unit, Workload, WorkloadKind};
+use super::frames::{self, Sizes};
+use super::plan::{BodyCheck, CloseMode, HttpPlan, SuitePlan, TestbedPlan, Unit, Workload, WorkloadKind};
 
 const REQUEST_MAX: usize = 8 * 1024;
 /// Headers that the generator writes itself.
@@ -15,32 +16,37 @@ const OWN_HEADERS: [&str; 6] =
 enum KindWord {
     Tcp,
     Http,
+    Udp,
 }
 
 pub(super) fn resolve(
     file: &WorkloadFile,
     unit: Unit,
     testbed: &TestbedPlan,
+    suite: Option<&SuitePlan>,
     origin: &Origin,
 ) -> Result<Workload, ScenarioError> {
     let Some(word) = file.kind.as_deref() else {
-        return Err(origin.error("workload.kind", "missing; expected \"tcp\" or \"http\""));
+        return Err(origin.error("workload.kind", "missing; expected \"tcp\", \"http\" or \"udp\""));
     };
-    let built = [("tcp", KindWord::Tcp), ("http", KindWord::Http)];
-    let kind = origin.choose("workload.kind", word, &built, &["journey", "udp", "frames"])?;
+    let built = [("tcp", KindWord::Tcp), ("http", KindWord::Http), ("udp", KindWord::Udp)];
+    let kind = origin.choose("workload.kind", word, &built, &["journey"])?;
+    let reader = Reader { file, unit, origin };
+    reader.check_kind(kind)?;
+    if kind == KindWord::Udp {
+        let udp = frames::resolve(file, Sizes::of(testbed), suite, origin)?;
+        let kind = WorkloadKind::Udp(udp);
+        return Ok(Workload { kind, requests_per_connection: None, close: CloseMode::default() });
+    }
     let built = [
         ("client-fin", CloseMode::ClientFin),
         ("server-fin", CloseMode::ServerFin),
         ("client-rst", CloseMode::ClientRst),
     ];
     let close = origin.choose("workload.close", file.close.as_deref().unwrap_or("client-fin"), &built, &[])?;
-    let reader = Reader { file, unit, origin };
     let requests_per_connection = reader.requests_per_connection(kind)?;
     reader.check_close(kind, close, requests_per_connection)?;
-    let kind = match kind {
-        KindWord::Tcp => reader.tcp()?,
-        KindWord::Http => WorkloadKind::Http(reader.http(testbed)?),
-    };
+    let kind = if kind == KindWord::Tcp { reader.tcp()? } else { WorkloadKind::Http(reader.http(testbed)?) };
     Ok(Workload { kind, requests_per_connection, close })
 }
 
@@ -53,6 +59,46 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn refuse<T>(&self, key: &str, message: impl Into<String>) -> Result<T, ScenarioError> {
         Err(self.origin.error(&format!("workload.{key}"), message))
+    }
+
+    /// Keys and units of datagrams go with each other and with nothing else.
+    fn check_kind(&self, kind: KindWord) -> Result<(), ScenarioError> {
+        let file = self.file;
+        let of_frames = [
+            ("streams", file.streams.is_some()),
+            ("tuples", file.tuples.is_some()),
+            ("burst", file.burst.is_some()),
+            ("frames", file.frames.is_some()),
+        ];
+        let of_connections = [
+            ("request", file.request.is_some()),
+            ("host", file.host.is_some()),
+            ("headers", file.headers.is_some()),
+            ("status", file.status.is_some()),
+            ("requests_per_connection", file.requests_per_connection.is_some()),
+            ("close", file.close.is_some()),
+        ];
+        let written = |keys: &[(&'static str, bool)]| keys.iter().find(|(_, written)| *written).map(|(key, _)| *key);
+        let is_frames = self.unit == Unit::FramesPerSecond;
+        if kind != KindWord::Udp {
+            return match written(&of_frames) {
+                Some(key) => self.refuse(key, "belongs to kind = \"udp\""),
+                None if is_frames => {
+                    Err(self.origin.error("load.unit", "frames are counted for workload.kind = \"udp\" only"))
+                }
+                None => Ok(()),
+            };
+        }
+        if let Some(key) = written(&of_connections) {
+            return self
+                .refuse(key, "has no meaning for kind = \"udp\", whose datagrams carry a signature; leave it out");
+        }
+        if !is_frames {
+            let message =
+                format!("\"{}\" are none of kind = \"udp\"; expected \"frames/s\" or \"bandwidth\"", self.unit.name());
+            return Err(self.origin.error("load.unit", message));
+        }
+        Ok(())
     }
 
     fn requests_per_connection(&self, kind: KindWord) -> Result<Option<NonZeroU32>, ScenarioError> {

@@ -16,11 +16,15 @@ const EXCEED_MAX: f64 = 0.95;
 /// Full-length trials that may be asked for at one load.
 const TRIALS_MAX: f64 = 100.0;
 
+/// Loss and share of the time of the tolerant goal beside RFC 2544's.
+const TOLERANT_LOSS: f64 = 0.005;
+const TOLERANT_EXCEED: f64 = 0.5;
+
 impl MethodInput<'_> {
     /// The goals, at least one: the tables, or one goal by the keys of `[search]` itself.
     pub(super) fn goals(&self, plan: &MaximumPlan) -> Result<Vec<GoalPlan>, ScenarioError> {
-        let one = [GoalFile::default()];
-        let files = self.file.goal.as_deref().unwrap_or(&one);
+        let by_default = self.default_goals(plan);
+        let files = self.file.goal.as_deref().unwrap_or(&by_default);
         if files.is_empty() || files.len() > GOALS_MAX {
             return self.refuse("goal", format!("{} goals; expected 1 to {GOALS_MAX}", files.len()));
         }
@@ -37,6 +41,19 @@ impl MethodInput<'_> {
             return self.refuse("goal", message);
         }
         Ok(goals)
+    }
+
+    /// Of RFC 2544's throughput test: its own goal without any loss, and beside it the one of a device that
+    /// may lose half a percent half of the time, which stalls of the host disturb less.
+    fn default_goals(&self, plan: &MaximumPlan) -> Vec<GoalFile> {
+        if !self.is_rfc2544 {
+            return vec![GoalFile::default()];
+        }
+        let share = |ratio| Percent::from_ratio(ratio).ok();
+        let strict = GoalFile { loss: share(0.0), ..GoalFile::default() };
+        let width = share(plan.width.as_ratio().max(TOLERANT_LOSS));
+        let tolerant = GoalFile { loss: share(TOLERANT_LOSS), exceed: share(TOLERANT_EXCEED), width, ..strict.clone() };
+        vec![strict, tolerant]
     }
 
     fn goal(&self, file: &GoalFile, plan: &MaximumPlan) -> Result<GoalPlan, ScenarioError> {
