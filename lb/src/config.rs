@@ -11,7 +11,7 @@ mod file;
 mod warnings;
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,7 +51,7 @@ pub struct Config {
 pub struct Log {
     /// The file, appended to; `None` is standard error.
     pub path: Option<PathBuf>,
-    /// One line per connection (TCP) or request (HTTP), as this.
+    /// One line per connection (TCP), request (HTTP) or flow (UDP), as this.
     pub format: LogFormat,
 }
 
@@ -73,11 +73,11 @@ pub struct VirtualService {
     pub name: String,
     /// Port 0 lets the kernel choose.
     pub listen: SocketAddr,
-    /// TCP or HTTP.
+    /// TCP, HTTP or UDP.
     pub mode: Mode,
     /// Index into [`Config::groups`].
     pub group: usize,
-    /// Most client connections at a time, over all workers.
+    /// Most client connections (UDP: flows) at a time, over all workers.
     pub max_connections: u32,
     /// Whether a server connection may carry requests of several clients (HTTP).
     pub reuse: Reuse,
@@ -85,6 +85,11 @@ pub struct VirtualService {
     pub forwarded: bool,
     /// How many other servers are tried when a connection to the chosen one fails.
     pub retries: u32,
+    /// Datagrams a server sends in answer to one of a client: with so many the flow ends, with 0 at once.
+    /// `None` is not known, and only the idle timeout ends a flow (UDP).
+    pub responses: Option<u32>,
+    /// Datagrams of a client after which its next one begins a new flow; `None` is no limit (UDP).
+    pub requests: Option<NonZeroU32>,
     /// Bounds of every wait.
     pub timeouts: Timeouts,
 }
@@ -97,6 +102,8 @@ pub enum Mode {
     Http,
     /// Nothing: the server is chosen when the connection is accepted.
     Tcp,
+    /// Nothing: the server is chosen for the first datagram of a flow.
+    Udp,
 }
 
 /// When a request may go out on a server connection that another client's request used before.
@@ -129,6 +136,8 @@ pub struct Timeouts {
     pub response_body: Duration,
     /// Without a byte in either direction (TCP, and HTTP after an upgrade).
     pub tunnel: Duration,
+    /// Without a datagram in either direction (UDP).
+    pub flow_idle: Duration,
 }
 
 /// Real servers that a virtual service spreads over.
@@ -153,7 +162,7 @@ pub enum Balance {
     RoundRobin,
     /// Each in turn, in proportion to the weights, spread as evenly as they allow.
     WeightedRoundRobin,
-    /// The one with the fewest open connections (TCP) or running requests (HTTP) per weight.
+    /// The one with the fewest open connections (TCP), running requests (HTTP) or flows (UDP) per weight.
     LeastConnections,
 }
 
@@ -166,7 +175,7 @@ pub struct RealServer {
     pub address: SocketAddr,
     /// Its share in weighted algorithms, from 0 (takes no new work) to 1,000.
     pub weight: u32,
-    /// Most connections (TCP) or requests (HTTP) at a time, over all workers; `None` is no limit.
+    /// Most connections (TCP), requests (HTTP) or flows (UDP) at a time, over all workers; `None` is no limit.
     pub max_connections: Option<NonZeroU32>,
 }
 
@@ -175,6 +184,8 @@ pub struct RealServer {
 pub struct Health {
     /// What is tried.
     pub check: Check,
+    /// Where it is tried; `None` is the port of the real server.
+    pub port: Option<NonZeroU16>,
     /// From the start of one check of a server to the start of the next.
     pub interval: Duration,
     /// For the whole check; at most the interval.
@@ -264,6 +275,7 @@ impl Default for Timeouts {
             response_head: Duration::from_secs(30),
             response_body: Duration::from_secs(30),
             tunnel: Duration::from_secs(300),
+            flow_idle: Duration::from_secs(30),
         }
     }
 }

@@ -32,9 +32,9 @@ impl Counter {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct ServiceCounters {
-    /// Client connections open now.
+    /// Client connections, or flows, open now.
     pub(crate) current: Counter,
-    /// Client connections accepted, those denied left out.
+    /// Client connections accepted, those denied left out; flows opened.
     pub(crate) connections: Counter,
     /// Client connections closed at once because of `max_connections`.
     pub(crate) denied: Counter,
@@ -56,9 +56,57 @@ pub(crate) struct ServiceCounters {
     pub(crate) bytes_in: Counter,
     /// Bytes sent to clients.
     pub(crate) bytes_out: Counter,
+    /// Datagrams received from clients (UDP).
+    pub(crate) datagrams_in: Counter,
+    /// Datagrams sent to clients (UDP).
+    pub(crate) datagrams_out: Counter,
+    /// Flows that ended because they were idle (UDP).
+    pub(crate) expired: Counter,
+    /// Flows that were given another server, because theirs was down or refused (UDP).
+    pub(crate) moved: Counter,
+    /// Datagrams from servers that found the receive buffer of their flow full, once the flow has ended (UDP).
+    pub(crate) overflown: Counter,
+    /// Flows that ended to make room for another one (UDP).
+    pub(crate) evicted: Counter,
+    /// Datagrams that were received and not sent on, by [`Dropped`] (UDP).
+    pub(crate) dropped: [Counter; Dropped::ALL.len()],
+}
+
+/// Why a datagram was received and not sent on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dropped {
+    /// The first of a flow, and no real server could be chosen or reached.
+    NoServer,
+    /// The first of a flow, and this machine has no descriptor, port or memory left.
+    Shortage,
+    /// The first of a flow, and the service has as many as it may, all on other workers.
+    Full,
+    /// The first of a flow, and the load balancer drains.
+    Draining,
+    /// For a server, and the kernel did not take it: its buffer is full, or there is no way.
+    ToServer,
+    /// For a client, and the kernel did not take it.
+    ToClient,
+}
+
+impl Dropped {
+    /// All reasons with their words in metrics, in the order of their numbers.
+    pub(crate) const ALL: [(Self, &'static str); 6] = [
+        (Self::NoServer, "no-server"),
+        (Self::Shortage, "shortage"),
+        (Self::Full, "full"),
+        (Self::Draining, "draining"),
+        (Self::ToServer, "to-server"),
+        (Self::ToClient, "to-client"),
+    ];
 }
 
 impl ServiceCounters {
+    /// Counts datagrams that were received and not sent on.
+    pub(crate) fn dropped(&self, why: Dropped, datagrams: u64) {
+        self.dropped[why as usize].add(datagrams);
+    }
+
     /// Counts a response by its status.
     pub(crate) fn response(&self, status: u16) {
         let class = usize::from(status / 100);
@@ -71,7 +119,7 @@ impl ServiceCounters {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct ServerCounters {
-    /// Leases held now: open connections (TCP), running requests (HTTP).
+    /// Leases held now: open connections (TCP), running requests (HTTP), flows (UDP).
     pub(crate) current: Counter,
     /// How often the server was chosen.
     pub(crate) chosen: Counter,
@@ -89,4 +137,8 @@ pub(crate) struct ServerCounters {
     pub(crate) bytes_in: Counter,
     /// Bytes received from the server.
     pub(crate) bytes_out: Counter,
+    /// Datagrams sent to the server (UDP).
+    pub(crate) datagrams_in: Counter,
+    /// Datagrams received from the server (UDP).
+    pub(crate) datagrams_out: Counter,
 }

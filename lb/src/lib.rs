@@ -2,9 +2,10 @@
 //!
 //! - [`config`]: text to [`config::Config`]; pure.
 //! - `worker`: one pinned thread with its own runtime, listeners and connections; nothing is shared per request.
-//! - `service`: the data paths of a virtual service, TCP and HTTP, and what both need (context, connecting, buffers).
+//! - `service`: the data paths of a virtual service, TCP, HTTP and UDP, and what they need (context, connecting, buffers).
 //! - `group`: groups and real servers at run time; `balance` holds one pure file per algorithm.
 //! - `health`: probes and a pure state machine.
+//! - `listen`: one socket for each service and worker.
 //! - `control`: the thread beside the workers; reloads.
 //! - `operate`: admin HTTP server, metrics, access log, the command line.
 //!
@@ -16,6 +17,7 @@ mod control;
 mod counters;
 mod group;
 mod health;
+mod listen;
 mod operate;
 mod run;
 mod service;

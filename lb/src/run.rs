@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::config::{Config, Difference, Log, Mode, VirtualService};
+use crate::config::{Config, Difference, Log};
 use crate::control::{Control, ReloadError, ReloadRequest, Reloader};
 use crate::group::SharedGroup;
+use crate::listen::{Listeners, listen_all};
 use crate::operate::access_log::{AccessLog, LogWriter};
-use crate::service::SharedService;
 use crate::service::connect::is_local;
 use crate::worker::{Phase, Shared, Worker};
 
@@ -312,80 +312,4 @@ fn open_log(log: &Log) -> Result<(AccessLog, LogWriter), StartError> {
         let path = log.path.as_ref().map_or_else(|| "stderr".to_owned(), |path| path.display().to_string());
         StartError::Log { path, source }
     })
-}
-
-/// The listeners of one worker, one per virtual service.
-type Listeners = Vec<TcpListener>;
-
-/// Opens every listener, `workers` per service; returns the services as they listen now, and the
-/// listeners by worker.
-fn listen_all(config: &Config, workers: usize) -> Result<(Vec<Arc<SharedService>>, Vec<Listeners>), StartError> {
-    let mut services = Vec::new();
-    let mut by_worker: Vec<Listeners> = (0..workers).map(|_| Vec::new()).collect();
-    for service in &config.services {
-        let error = |source| StartError::Listen { service: service.name.clone(), address: service.listen, source };
-        let listeners = listen(service, workers).map_err(error)?;
-        let address = listeners[0].local_addr().map_err(error)?;
-        services.push(Arc::new(SharedService::new(Arc::clone(service), address, workers)));
-        for (own, listener) in by_worker.iter_mut().zip(listeners) {
-            own.push(listener);
-        }
-    }
-    Ok((services, by_worker))
-}
-
-fn listen(service: &VirtualService, workers: usize) -> io::Result<Vec<TcpListener>> {
-    if workers == 1 {
-        return Ok(vec![listen_as(service.mode, service.listen, false)?]);
-    }
-    // A shared port would be shared with another load balancer of the same user as well, silently:
-    // first see whether it is free for us alone.
-    if service.listen.port() != 0 {
-        drop(host::socket::listen(service.listen, false)?);
-    }
-    let first = listen_as(service.mode, service.listen, true)?;
-    let address = first.local_addr()?;
-    let mut listeners = vec![first];
-    while listeners.len() < workers {
-        listeners.push(listen_as(service.mode, address, true)?);
-    }
-    Ok(listeners)
-}
-
-/// Accepted connections inherit options from their listener, which saves system calls for each.
-fn listen_as(mode: Mode, address: SocketAddr, shared_port: bool) -> io::Result<TcpListener> {
-    let listener = host::socket::listen(address, shared_port)?;
-    let options = socket2::SockRef::from(&listener);
-    options.set_tcp_nodelay(true)?;
-    if mode == Mode::Http {
-        // A request is acknowledged by its response: one segment of twelve less per connection. Where a
-        // request is not whole yet, it is acknowledged at once all the same (`acknowledge`): its client
-        // may hold back the rest until then. HAProxy does both. A TCP service may have nothing to say
-        // for long.
-        options.set_tcp_quickack(false)?;
-    }
-    Ok(listener)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn accepted_connections_send_without_delay() {
-        let listener = listen_as(Mode::Http, "127.0.0.1:0".parse().unwrap(), false).unwrap();
-        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        // The connection was complete before `connect` returned.
-        assert!(listener.accept().unwrap().0.nodelay().unwrap());
-    }
-
-    #[test]
-    fn only_http_connections_begin_with_acknowledging_by_what_they_answer() {
-        for (mode, at_once) in [(Mode::Http, false), (Mode::Tcp, true)] {
-            let listener = listen_as(mode, "127.0.0.1:0".parse().unwrap(), false).unwrap();
-            let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            let accepted = listener.accept().unwrap().0;
-            assert_eq!(socket2::SockRef::from(&accepted).tcp_quickack().unwrap(), at_once, "{mode:?}");
-        }
-    }
 }

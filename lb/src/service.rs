@@ -1,7 +1,7 @@
 //! The data paths of a virtual service, and what both of them need.
 //!
 //! A worker calls [`tcp::serve`] or [`http::serve`] once per accepted connection, each in a task of its
-//! own. Everything a data path needs is in its [`ServiceContext`].
+//! own, and [`udp::UdpService::serve`] once for all flows. Everything a data path needs is in its [`ServiceContext`].
 
 pub(crate) mod buffers;
 pub(crate) mod connect;
@@ -9,9 +9,10 @@ pub(crate) mod http;
 pub(crate) mod shortage;
 pub(crate) mod socket;
 pub(crate) mod tcp;
+pub(crate) mod udp;
 
 use std::cell::Cell;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -33,14 +34,22 @@ pub(crate) struct SharedService {
     pub(crate) address: SocketAddr,
     /// One block per worker.
     pub(crate) counters: Vec<ServiceCounters>,
-    /// Client connections over all workers, for the limit.
+    /// The sockets of a UDP service by worker. They live until all workers have ended: the kernel spreads flows
+    /// by how many there are, so closing one would hand flows of the others to who does not know them.
+    pub(crate) sockets: Vec<Arc<UdpSocket>>,
+    /// Client connections, or flows, over all workers, for the limit.
     open: AtomicU32,
 }
 
 impl SharedService {
     pub(crate) fn new(config: Arc<VirtualService>, address: SocketAddr, workers: usize) -> Self {
         let counters = (0..workers).map(|_| ServiceCounters::default()).collect();
-        Self { config, address, counters, open: AtomicU32::new(0) }
+        Self { config, address, counters, sockets: Vec::new(), open: AtomicU32::new(0) }
+    }
+
+    /// Datagrams that found the receive buffers of the service full; wraps around at 2^32 for each worker.
+    pub(crate) fn overflown(&self) -> u64 {
+        self.sockets.iter().map(|socket| u64::from(host::socket::drops(socket).unwrap_or(0))).sum()
     }
 }
 
@@ -55,7 +64,7 @@ pub(crate) struct ServiceContext {
     pub(crate) drain: Drain,
     /// Buffers to take while there is something to put in.
     pub(crate) buffers: Rc<BufferStock>,
-    /// The access log, if there is one; an entry is recorded per TCP connection and per HTTP request.
+    /// The access log, if there is one; an entry is recorded per TCP connection, HTTP request and UDP flow.
     pub(crate) log: Option<AccessLog>,
     pub(crate) shared: Arc<SharedService>,
     pub(crate) shortage: Arc<Shortage>,
@@ -72,12 +81,18 @@ impl ServiceContext {
 
     /// Counts one more client connection, unless the service has reached its limit.
     pub(crate) fn admit(self: &Rc<Self>) -> Option<Admission> {
+        let admission = self.try_admit();
+        if admission.is_none() {
+            self.counters().denied.add(1);
+        }
+        admission
+    }
+
+    /// As [`Self::admit`], for who may have another way than to refuse the client.
+    pub(crate) fn try_admit(self: &Rc<Self>) -> Option<Admission> {
         let max = self.service.max_connections;
         let below = |open: u32| (open < max).then_some(open + 1);
-        if self.shared.open.fetch_update(Relaxed, Relaxed, below).is_err() {
-            self.counters().denied.add(1);
-            return None;
-        }
+        self.shared.open.fetch_update(Relaxed, Relaxed, below).ok()?;
         self.counters().connections.add(1);
         self.counters().current.add(1);
         self.drain.0.open.set(self.drain.0.open.get() + 1);

@@ -1,12 +1,12 @@
 //! One worker: a pinned thread with its own runtime, its own listeners and its own connections.
 //!
 //! Workers share a port by `SO_REUSEPORT`, so the kernel spreads connections over them and none is
-//! ever handed from one to another. A worker ends when it was told to drain and its last
+//! ever handed from one to another; the datagrams of a flow all come to one. A worker ends when it was told to drain and its last
 //! connection has ended, or when the bound of the drain has passed: then what still runs is closed.
 
 use std::cell::Cell;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +18,13 @@ use tokio::time::timeout;
 
 use crate::config::Mode;
 use crate::group::{SharedGroup, WorkerGroup};
+use crate::listen::{Listener, Listeners};
 use crate::operate::access_log::AccessLog;
 use crate::service::buffers::BufferStock;
 use crate::service::connect::is_local;
 use crate::service::shortage::Shortage;
 use crate::service::socket::hear_out;
+use crate::service::udp::UdpService;
 use crate::service::{Drain, ServiceContext, SharedService, http, tcp};
 
 /// Most connections taken from an accept queue before running connections get their turn.
@@ -72,7 +74,7 @@ impl Shared {
 pub(crate) struct Worker {
     pub(crate) index: usize,
     /// One per virtual service, in their order.
-    pub(crate) listeners: Vec<StdListener>,
+    pub(crate) listeners: Listeners,
     pub(crate) shared: Arc<Shared>,
     pub(crate) phase: watch::Receiver<Phase>,
     /// Told whenever this worker has taken on other groups.
@@ -98,17 +100,21 @@ impl Worker {
         let groups: Rc<[_]> = changes.borrow().iter().map(|group| self.own_view(group)).collect();
         tokio::task::spawn_local(adopt_changes(changes, Rc::clone(&groups), drain.clone(), self.adopted.clone()));
         for (context, listener) in self.contexts(&groups, &drain).into_iter().zip(std::mem::take(&mut self.listeners)) {
-            let listener = TcpListener::from_std(listener)?;
-            accepting.push(tokio::task::spawn_local(accept(listener, context)));
+            accepting.push(match listener {
+                Listener::Stream(listener) => {
+                    tokio::task::spawn_local(accept(TcpListener::from_std(listener)?, context))
+                }
+                Listener::Datagrams(socket) => tokio::task::spawn_local(UdpService::new(socket, context)?.serve()),
+            });
         }
         ready();
         // A closed channel means that the owner is gone, which ends everything too.
         let draining = self.phase.wait_for(|phase| *phase != Phase::Running).await.is_ok_and(|p| *p == Phase::Draining);
         drain.begin();
         if draining {
-            // They take what is left in the accept queues, which has to happen before anything is counted.
+            // They take what is left in the queues, which has to happen before anything is counted.
             for listener in accepting {
-                // It fails only if accepting panicked, and then there is nothing left to wait for.
+                // It fails only if that panicked, and then there is nothing left to wait for.
                 let _ = listener.await;
             }
             tokio::select! {
@@ -230,6 +236,7 @@ fn admit(client: TcpStream, peer: SocketAddr, context: &Rc<ServiceContext>) {
             http::serve(client, peer, context).await;
             drop(admission);
         })),
+        Mode::Udp => debug_assert!(false, "a UDP service accepts no connections"),
     }
 }
 
@@ -325,7 +332,7 @@ mod tests {
         let counters = context.counters();
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
         runtime.block_on(async {
-            let listener = StdListener::bind("127.0.0.1:0").unwrap();
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             let mut clients = Vec::new();
             for _ in 0..CLIENTS {
                 let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();

@@ -115,6 +115,7 @@ fn pure_files_are_pure() {
         "lb/src/service/http/response",
         "lb/src/service/http/rewrite",
         "lb/src/service/http/scan",
+        "lb/src/service/udp/table",
         "lb/src/group/balance",
         "lb/src/health/state",
         "reflector/src/behaviour",

@@ -123,26 +123,41 @@ fn same_log(running: Option<&Log>, wanted: Option<&Log>) -> Result<(), Unchangea
 
 /// All but the group, which is known by its name and not by its place.
 fn same_service(running: &VirtualService, wanted: &VirtualService) -> Result<(), Unchangeable> {
-    let VirtualService { name: _, listen, mode, group: _, max_connections, reuse, forwarded, retries, timeouts } =
-        wanted;
+    let VirtualService {
+        name: _,
+        listen,
+        mode,
+        group: _,
+        max_connections,
+        reuse,
+        forwarded,
+        retries,
+        responses,
+        requests,
+        timeouts,
+    } = wanted;
     same("listen", &running.listen, listen)?;
     same("mode", &running.mode, mode)?;
     same("max_connections", &running.max_connections, max_connections)?;
     same("reuse", &running.reuse, reuse)?;
     same("forwarded", &running.forwarded, forwarded)?;
     same("retries", &running.retries, retries)?;
+    same_optional("responses", running.responses, *responses)?;
+    same_optional("requests", running.requests, *requests)?;
     same_timeouts(&running.timeouts, timeouts).map_err(|error| error.within("timeouts"))
 }
 
 fn same_timeouts(running: &Timeouts, wanted: &Timeouts) -> Result<(), Unchangeable> {
-    let Timeouts { client_head, client_idle, client_body, connect, response_head, response_body, tunnel } = wanted;
+    let Timeouts { client_head, client_idle, client_body, connect, response_head, response_body, tunnel, flow_idle } =
+        wanted;
     same("client_head", &running.client_head, client_head)?;
     same("client_idle", &running.client_idle, client_idle)?;
     same("client_body", &running.client_body, client_body)?;
     same("connect", &running.connect, connect)?;
     same("response_head", &running.response_head, response_head)?;
     same("response_body", &running.response_body, response_body)?;
-    same("tunnel", &running.tunnel, tunnel)
+    same("tunnel", &running.tunnel, tunnel)?;
+    same("flow_idle", &running.flow_idle, flow_idle)
 }
 
 fn same_health(running: Option<&Health>, wanted: Option<&Health>) -> Result<(), Unchangeable> {
@@ -153,8 +168,9 @@ fn same_health(running: Option<&Health>, wanted: Option<&Health>) -> Result<(), 
         };
         return same_optional("health", running.map(kind), wanted.map(kind));
     };
-    let Health { check, interval, timeout, rise, fall } = wanted;
-    let fields = same("interval", &running.interval, interval)
+    let Health { check, port, interval, timeout, rise, fall } = wanted;
+    let fields = same_optional("port", running.port, *port)
+        .and_then(|()| same("interval", &running.interval, interval))
         .and_then(|()| same("timeout", &running.timeout, timeout))
         .and_then(|()| same("rise", &running.rise, rise))
         .and_then(|()| same("fall", &running.fall, fall));
@@ -361,6 +377,15 @@ real_servers = [{ name = 'c', address = '127.0.0.1:3' }]
         ] {
             assert_eq!(key(from, to), format!("virtual_service.0.{field}"));
         }
+        let datagrams = |to: &str| {
+            let base = BASE.replace("mode = 'http'", "mode = 'udp'");
+            let parse = |text: &str| Config::parse("lb.toml", text).unwrap();
+            parse(&base).difference(&parse(&base.replace("mode =", &format!("{to}\nmode =")))).unwrap_err().key
+        };
+        assert_eq!(datagrams("responses = 1"), "virtual_service.0.responses");
+        assert_eq!(datagrams("requests = 1"), "virtual_service.0.requests");
+        assert_eq!(datagrams("timeouts = { flow_idle = '1s' }"), "virtual_service.0.timeouts.flow_idle");
+        assert_eq!(key("kind = 'tcp'", "kind = 'tcp', port = 9"), "group.0.health.port");
         assert_eq!(key("'spare'", "'other'"), "group");
         assert_eq!(key("weighted-round-robin", "round-robin"), "group.0.balance");
         assert_eq!(key("health = { kind = 'tcp' }", ""), "group.0.health");

@@ -48,6 +48,8 @@ struct ServiceFile {
     forwarded: Option<bool>,
     #[serde(default = "default_retries")]
     retries: u32,
+    responses: Option<u32>,
+    requests: Option<u32>,
     #[serde(default)]
     timeouts: TimeoutsFile,
 }
@@ -62,6 +64,7 @@ struct TimeoutsFile {
     response_head: Option<Span>,
     response_body: Option<Span>,
     tunnel: Option<Span>,
+    flow_idle: Option<Span>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -90,6 +93,7 @@ struct ServerFile {
 #[serde(deny_unknown_fields)]
 struct HealthFile {
     kind: CheckKind,
+    port: Option<u16>,
     path: Option<String>,
     host: Option<String>,
     status: Option<String>,
@@ -193,15 +197,11 @@ impl ServiceFile {
         let Some(group) = groups.iter().position(|group| group.name == self.group) else {
             return Err(document.error_at(&key("group"), unknown_group(&self.group, groups)));
         };
-        if self.mode == Mode::Tcp {
-            let http_only = [("reuse", self.reuse.is_some()), ("forwarded", self.forwarded.is_some())];
-            if let Some((field, _)) = http_only.iter().find(|(_, given)| *given) {
-                return Err(
-                    document.error_at(&key(field), "only an HTTP service has this key; expected mode = \"http\"")
-                );
-            }
-        }
+        self.only_of_its_mode(document, key)?;
+        let requests = self.requests.map(|n| whole(document, &key("requests"), n, 1, u32::MAX)).transpose()?;
         Ok(VirtualService {
+            requests: requests.and_then(NonZeroU32::new),
+            responses: self.responses,
             group,
             max_connections: whole(document, &key("max_connections"), self.max_connections, 1, u32::MAX)?,
             retries: whole(document, &key("retries"), self.retries, 0, 10)?,
@@ -212,6 +212,25 @@ impl ServiceFile {
             reuse: self.reuse.unwrap_or_default(),
             forwarded: self.forwarded.unwrap_or(true),
         })
+    }
+
+    /// Refuses keys that mean nothing in this mode: whoever wrote them expects something.
+    fn only_of_its_mode(&self, document: &Document, key: impl Fn(&str) -> String) -> Checked<()> {
+        let keys = [
+            ("reuse", self.reuse.is_some(), Mode::Http),
+            ("forwarded", self.forwarded.is_some(), Mode::Http),
+            ("responses", self.responses.is_some(), Mode::Udp),
+            ("requests", self.requests.is_some(), Mode::Udp),
+            ("timeouts.flow_idle", self.timeouts.flow_idle.is_some(), Mode::Udp),
+        ];
+        let message = |mode| match mode {
+            Mode::Http => "only an HTTP service has this key; expected mode = \"http\"",
+            Mode::Tcp | Mode::Udp => "only a UDP service has this key; expected mode = \"udp\"",
+        };
+        match keys.into_iter().find(|&(_, given, mode)| given && mode != self.mode) {
+            Some((field, _, mode)) => Err(document.error_at(&key(field), message(mode))),
+            None => Ok(()),
+        }
     }
 }
 
@@ -233,6 +252,7 @@ impl TimeoutsFile {
             response_head: or("response_head", self.response_head, default.response_head)?,
             response_body: or("response_body", self.response_body, default.response_body)?,
             tunnel: or("tunnel", self.tunnel, default.tunnel)?,
+            flow_idle: or("flow_idle", self.flow_idle, default.flow_idle)?,
         })
     }
 }
@@ -287,7 +307,10 @@ impl HealthFile {
                 format!("{}; expected more than 0s and at most the interval, {}", Span(timeout), self.interval);
             return Err(document.error_at(&key("timeout"), message));
         }
+        let port = self.port.map(|port| whole(document, &key("port"), port.into(), 1, u16::MAX.into())).transpose()?;
         Ok(Health {
+            // It is in the range of a port.
+            port: port.and_then(|port| NonZeroU16::new(port as u16)),
             interval,
             timeout,
             rise: whole(document, &key("rise"), self.rise, 1, 1000)?,
@@ -364,7 +387,8 @@ fn unique<'a>(document: &Document, at: &str, names: impl Iterator<Item = &'a str
 fn distinct_addresses(document: &Document, services: &[Arc<VirtualService>]) -> Checked<()> {
     let mut seen = HashMap::new();
     for (index, service) in services.iter().enumerate().filter(|(_, service)| service.listen.port() != 0) {
-        if let Some(first) = seen.insert(service.listen, &service.name) {
+        // TCP and UDP have ports of their own: name servers listen on one number in both.
+        if let Some(first) = seen.insert((service.listen, service.mode == Mode::Udp), &service.name) {
             let message =
                 format!("{} is also the address of {first:?}; expected one service per address", service.listen);
             return Err(document.error_at(&format!("virtual_service.{index}.listen"), message));

@@ -216,3 +216,80 @@ fn what_is_probably_not_meant_is_a_warning() {
         "virtual service \"web\" has itself as a real server: connections would go round in a loop",
     );
 }
+
+const DATAGRAMS: &str = "[[virtual_service]]
+name = 'dns'
+listen = '127.0.0.1:53'
+mode = 'udp'
+group = 'dns'
+responses = 1
+requests = 4
+timeouts = { flow_idle = '5s' }
+[[virtual_service]]
+name = 'dns-tcp'
+listen = '127.0.0.1:53'
+mode = 'tcp'
+group = 'dns'
+[[group]]
+name = 'dns'
+health = { kind = 'tcp', port = 8053 }
+real_servers = [{ name = 'a', address = '127.0.0.1:1' }, { name = 'b', address = '127.0.0.1:2' }]
+";
+
+#[test]
+fn a_udp_service_has_keys_of_its_own_and_may_share_its_port_with_tcp() {
+    let config = Config::parse("lb.toml", DATAGRAMS).unwrap();
+    let service = &config.services[0];
+    assert_eq!((service.mode, service.responses, service.requests), (Mode::Udp, Some(1), NonZeroU32::new(4)));
+    assert_eq!(service.timeouts.flow_idle, Duration::from_secs(5));
+    assert_eq!(config.groups[0].health.as_ref().unwrap().port, NonZeroU16::new(8053));
+    let tcp = &config.services[1];
+    assert_eq!((tcp.responses, tcp.requests, tcp.timeouts.flow_idle.as_secs()), (None, None, 30));
+    assert_eq!(config.warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_udp_service_cannot_have_and_others_cannot_have_of_it_is_refused() {
+    let refused = |from: &str, to: &str| {
+        assert_eq!(DATAGRAMS.matches(from).count(), 1, "{from:?} does not stand in the file once");
+        Config::parse("lb.toml", &DATAGRAMS.replace(from, to)).unwrap_err().to_string()
+    };
+    assert_eq!(
+        refused("mode = 'udp'", "mode = 'http'"),
+        "lb.toml:6: virtual_service.0.responses: only a UDP service has this key; expected mode = \"udp\""
+    );
+    assert_eq!(
+        refused("mode = 'tcp'", "mode = 'tcp'\ntimeouts = { flow_idle = '1s' }"),
+        "lb.toml:13: virtual_service.1.timeouts.flow_idle: only a UDP service has this key; expected mode = \"udp\""
+    );
+    assert_eq!(
+        refused("requests = 4", "forwarded = false"),
+        "lb.toml:7: virtual_service.0.forwarded: only an HTTP service has this key; expected mode = \"http\""
+    );
+    assert_eq!(
+        refused("requests = 4", "requests = 0"),
+        "lb.toml:7: virtual_service.0.requests: 0; expected a whole number from 1"
+    );
+    assert_eq!(
+        refused("mode = 'tcp'", "mode = 'udp'"),
+        "lb.toml:11: virtual_service.1.listen: 127.0.0.1:53 is also the address of \"dns\"; \
+         expected one service per address"
+    );
+    assert_eq!(refused("8053", "0"), "lb.toml:16: group.0.health.port: 0; expected a whole number from 1 to 65535");
+}
+
+#[test]
+fn a_udp_service_whose_servers_cannot_be_found_dead_is_a_warning() {
+    let warnings = |from: &str, to: &str| Config::parse("lb.toml", &DATAGRAMS.replace(from, to)).unwrap().warnings();
+    let has = |warnings: Vec<String>, wanted: &str| assert!(warnings.iter().any(|w| w == wanted), "{warnings:?}");
+    has(
+        warnings("health = { kind = 'tcp', port = 8053 }\n", ""),
+        "virtual service \"dns\" is UDP, and its group \"dns\" has no health checks: a server that is silent keeps its \
+         flows; give health.port the number of a port where the servers answer over TCP",
+    );
+    has(
+        warnings(", port = 8053", ""),
+        "virtual service \"dns\" is UDP, but the checks of its group \"dns\" go over TCP to the ports of the UDP \
+         service; give health.port, unless the servers listen there with TCP as well",
+    );
+}

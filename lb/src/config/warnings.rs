@@ -26,6 +26,9 @@ fn service_warnings(service: &VirtualService, group: &Group, found: &mut Vec<Str
             group.name
         ));
     }
+    if service.mode == Mode::Udp {
+        udp_warnings(service, group, found);
+    }
     if service.retries > 0 && group.servers.len() == 1 {
         found.push(format!(
             "virtual service {name:?} has retries = {}, but its group {:?} has one real server: there is no other to try",
@@ -36,6 +39,21 @@ fn service_warnings(service: &VirtualService, group: &Group, found: &mut Vec<Str
         found.push(format!(
             "virtual service {name:?} has itself as a real server: connections would go round in a loop"
         ));
+    }
+}
+
+fn udp_warnings(service: &VirtualService, group: &Group, found: &mut Vec<String>) {
+    let (name, group_name) = (&service.name, &group.name);
+    match &group.health {
+        None => found.push(format!(
+            "virtual service {name:?} is UDP, and its group {group_name:?} has no health checks: a server that is silent \
+             keeps its flows; give health.port the number of a port where the servers answer over TCP"
+        )),
+        Some(health) if health.port.is_none() => found.push(format!(
+            "virtual service {name:?} is UDP, but the checks of its group {group_name:?} go over TCP to the ports of the \
+             UDP service; give health.port, unless the servers listen there with TCP as well"
+        )),
+        Some(_) => {}
     }
 }
 

@@ -185,6 +185,11 @@ impl Lease {
         &self.server.shared.config
     }
 
+    /// Whether health checks let the server take new work.
+    pub(crate) fn is_up(&self) -> bool {
+        self.server.shared.is_up()
+    }
+
     /// This worker's counters of the server.
     pub(crate) fn counters(&self) -> &ServerCounters {
         &self.server.shared.counters[self.server.worker]

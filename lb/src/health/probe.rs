@@ -28,8 +28,11 @@ impl From<String> for Problem {
     }
 }
 
-/// Checks a server once; what was found is for a person.
-pub(super) async fn run(address: SocketAddr, health: &Health) -> Result<String, Problem> {
+/// Checks a server once, on its own port or on the one of its checks; what was found is for a person.
+pub(super) async fn run(mut address: SocketAddr, health: &Health) -> Result<String, Problem> {
+    if let Some(port) = health.port {
+        address.set_port(port.get());
+    }
     let start = Instant::now();
     let found = match timeout(health.timeout, check(address, &health.check)).await {
         Ok(result) => result?,
@@ -97,7 +100,7 @@ mod tests {
             status,
             content: content.map(ToOwned::to_owned),
         };
-        let health = Health { check, interval: TEST_TIMEOUT, timeout: TEST_TIMEOUT, rise: 1, fall: 1 };
+        let health = Health { check, port: None, interval: TEST_TIMEOUT, timeout: TEST_TIMEOUT, rise: 1, fall: 1 };
         (run(address, &health).await, server.await.unwrap())
     }
 
@@ -114,7 +117,8 @@ mod tests {
     #[tokio::test]
     async fn a_port_that_nobody_listens_on_fails_the_check() {
         let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let health = Health { check: Check::Tcp, interval: TEST_TIMEOUT, timeout: TEST_TIMEOUT, rise: 1, fall: 1 };
+        let health =
+            Health { check: Check::Tcp, port: None, interval: TEST_TIMEOUT, timeout: TEST_TIMEOUT, rise: 1, fall: 1 };
         let Err(Problem::Server(found)) = run(address, &health).await else { panic!("the check was good") };
         assert!(found.starts_with("connect failed: Connection refused"), "{found}");
     }
@@ -130,7 +134,8 @@ mod tests {
     async fn a_server_that_accepts_and_never_answers_fails_in_time() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let check = Check::Http { path: "/".into(), host: "h".into(), status: "200".parse().unwrap(), content: None };
-        let health = Health { check, interval: TEST_TIMEOUT, timeout: Duration::from_millis(50), rise: 1, fall: 1 };
+        let health =
+            Health { check, port: None, interval: TEST_TIMEOUT, timeout: Duration::from_millis(50), rise: 1, fall: 1 };
         let result = run(listener.local_addr().unwrap(), &health).await;
         assert_eq!(result.unwrap_err(), Problem::Server("no answer within 50ms".into()));
     }

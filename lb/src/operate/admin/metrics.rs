@@ -6,7 +6,8 @@
 use std::fmt::Write;
 
 use super::pages::sum;
-use crate::counters::{Counter, ServerCounters, ServiceCounters};
+use crate::config::Mode;
+use crate::counters::{Counter, Dropped, ServerCounters, ServiceCounters};
 use crate::group::SharedServer;
 use crate::worker::Shared;
 
@@ -14,8 +15,8 @@ use crate::worker::Shared;
 type Metric<C> = (&'static str, &'static str, &'static str, fn(&C) -> &Counter);
 
 const SERVICE: &[Metric<ServiceCounters>] = &[
-    ("current_sessions", "gauge", "Client connections open now.", |c| &c.current),
-    ("sessions_total", "counter", "Client connections accepted.", |c| &c.connections),
+    ("current_sessions", "gauge", "Client connections, or UDP flows, open now.", |c| &c.current),
+    ("sessions_total", "counter", "Client connections accepted, or UDP flows opened.", |c| &c.connections),
     ("connections_denied_total", "counter", "Client connections closed because of max_connections.", |c| &c.denied),
     ("http_requests_total", "counter", "Requests whose head was complete.", |c| &c.requests),
     ("request_errors_total", "counter", "Requests refused because they were wrong.", |c| &c.request_errors),
@@ -27,10 +28,15 @@ const SERVICE: &[Metric<ServiceCounters>] = &[
     ("timeouts_total", "counter", "Waits that ended by a timeout.", |c| &c.timeouts),
     ("bytes_in_total", "counter", "Bytes received from clients.", |c| &c.bytes_in),
     ("bytes_out_total", "counter", "Bytes sent to clients.", |c| &c.bytes_out),
+    ("datagrams_in_total", "counter", "Datagrams received from clients.", |c| &c.datagrams_in),
+    ("datagrams_out_total", "counter", "Datagrams sent to clients.", |c| &c.datagrams_out),
+    ("flows_expired_total", "counter", "UDP flows that ended because they were idle.", |c| &c.expired),
+    ("flows_moved_total", "counter", "UDP flows given another server: theirs was down or refused.", |c| &c.moved),
+    ("flows_evicted_total", "counter", "UDP flows that ended to make room for another one.", |c| &c.evicted),
 ];
 
 const SERVER: &[Metric<ServerCounters>] = &[
-    ("current_sessions", "gauge", "Connections (TCP) or requests (HTTP) running now.", |c| &c.current),
+    ("current_sessions", "gauge", "Connections (TCP), requests (HTTP) or flows (UDP) running now.", |c| &c.current),
     ("loadbalanced_total", "counter", "How often the server was chosen.", |c| &c.chosen),
     ("sessions_total", "counter", "Connections made.", |c| &c.connections),
     ("http_requests_total", "counter", "Requests sent.", |c| &c.requests),
@@ -39,6 +45,8 @@ const SERVER: &[Metric<ServerCounters>] = &[
     ("response_errors_total", "counter", "Connections that failed after they had been made.", |c| &c.response_errors),
     ("bytes_in_total", "counter", "Bytes sent to the server.", |c| &c.bytes_in),
     ("bytes_out_total", "counter", "Bytes received from the server.", |c| &c.bytes_out),
+    ("datagrams_in_total", "counter", "Datagrams sent to the server.", |c| &c.datagrams_in),
+    ("datagrams_out_total", "counter", "Datagrams received from the server.", |c| &c.datagrams_out),
 ];
 
 /// Renders all metrics.
@@ -46,6 +54,7 @@ pub(super) fn render(shared: &Shared) -> String {
     let mut out = String::with_capacity(16 * 1024);
     process(&mut out, shared);
     services(&mut out, shared);
+    datagrams(&mut out, shared);
     servers(&mut out, shared);
     out
 }
@@ -91,6 +100,28 @@ fn services(out: &mut String, shared: &Shared) {
             let value: u64 = service.counters.iter().map(|counters| counters.responses[at].get()).sum();
             let name = &service.config.name;
             let _ = writeln!(out, "lb_service_http_responses_total{{service=\"{name}\",code=\"{class}\"}} {value}");
+        }
+    }
+}
+
+fn datagrams(out: &mut String, shared: &Shared) {
+    head(out, "lb_service_datagrams_dropped_total", "counter", "Datagrams received and not sent on, by reason.");
+    for service in shared.services.iter().filter(|service| service.config.mode == Mode::Udp) {
+        for (why, reason) in Dropped::ALL {
+            let value: u64 = service.counters.iter().map(|counters| counters.dropped[why as usize].get()).sum();
+            let name = &service.config.name;
+            let _ =
+                writeln!(out, "lb_service_datagrams_dropped_total{{service=\"{name}\",reason=\"{reason}\"}} {value}");
+        }
+    }
+    let name = "lb_service_datagrams_overflown_total";
+    let help = "Datagrams that found a receive buffer full; those from servers are known when their flow has ended.";
+    head(out, name, "counter", help);
+    for service in shared.services.iter().filter(|service| service.config.mode == Mode::Udp) {
+        let from_servers: u64 = service.counters.iter().map(|counters| counters.overflown.get()).sum();
+        for (from, value) in [("clients", service.overflown()), ("servers", from_servers)] {
+            let service = &service.config.name;
+            let _ = writeln!(out, "{name}{{service=\"{service}\",from=\"{from}\"}} {value}");
         }
     }
 }
