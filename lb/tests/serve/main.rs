@@ -10,3 +10,4 @@ mod health;
 mod reload;
 mod tcp;
 mod testbed;
+mod udp;
