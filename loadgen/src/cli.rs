@@ -83,6 +83,9 @@ pub struct OverrideArgs {
     /// Another DUT: a DUT file, or the address of one that is there already (10.0.0.5:80)
     #[arg(long, value_name = "FILE|ADDRESS")]
     pub dut: Option<String>,
+    /// Where the testbed's addresses live: loopback, netns (namespaces of its own), external
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Option<String>,
     /// A reflector that is there already; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     pub reflector: Vec<String>,
@@ -378,6 +381,9 @@ pub struct GateArgs {
     /// Another value for a key of the scenario: load.rate=500; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "rejudge")]
     pub set: Vec<String>,
+    /// Where the testbed's addresses live: loopback, netns (namespaces of its own)
+    #[arg(long, value_name = "NETWORK", conflicts_with = "rejudge")]
+    pub network: Option<String>,
     /// Where run folders are made
     #[arg(long, value_name = "FOLDER", default_value = "reports")]
     pub reports: PathBuf,
@@ -462,6 +468,7 @@ mod tests {
                     .dut
                     .map(|dut| if dut.ends_with(".toml") { root.join(dut).display().to_string() } else { dut });
                 overrides.path = cli.run.overrides.path;
+                overrides.network = cli.run.overrides.network;
                 if let Err(error) = crate::scenario::load(&root.join(path), &overrides) {
                     panic!("{line}: {error}");
                 }

@@ -11,6 +11,7 @@ use std::path::Path;
 use schemars::schema_for;
 use wire::document::Document;
 
+pub mod addresses;
 mod dut;
 mod error;
 mod expect;
@@ -20,6 +21,7 @@ mod label;
 mod load;
 mod method;
 pub mod mix;
+pub mod network;
 mod overrides;
 pub(crate) mod placeholder;
 pub mod plan;
@@ -99,6 +101,7 @@ pub fn parse(
     let mut origin = Origin::new(document);
     set.into_iter().for_each(|key| origin.give(key, "--set"));
     give_engine(&mut file, &mut origin, overrides.engine.as_deref());
+    give_network(&mut file, &mut origin, overrides.network.as_deref());
     resolve_plan(&file, origin, resolve, overrides)
 }
 
@@ -134,6 +137,14 @@ fn give_engine(file: &mut ScenarioFile, origin: &mut Origin, engine: Option<&str
     if let Some(engine) = engine {
         file.load.engine = Some(engine.to_owned());
         origin.give("load.engine", "--engine");
+    }
+}
+
+/// `--network` on top of what the file says.
+fn give_network(file: &mut ScenarioFile, origin: &mut Origin, network: Option<&str>) {
+    if let Some(network) = network {
+        file.testbed.network = Some(network.to_owned());
+        origin.give("testbed.network", "--network");
     }
 }
 

@@ -105,7 +105,8 @@ pub fn start(plan: &Plan, run_dir: &Path, executable: &Path, interrupt: &Interru
     let (reflectors, said) = reflectors::start(&context, whole, &placement)?;
     warnings.extend(said);
     let named: Vec<_> = reflectors.iter().map(|reflector| (reflector.name.clone(), reflector.address)).collect();
-    let dut = dut::start(&context, &plan.dut, &placement.dut, &named)?;
+    let place = dut::Place { cores: &placement.dut, vip: plan.vip(), namespace: None, clients: None };
+    let dut = dut::start(&context, &plan.dut, &place, &named)?;
     warnings.extend(dut.iter().flat_map(|dut| &dut.warnings).map(|warning| format!("dut: {warning}")));
     let external = match plan.dut.kind {
         DutKind::External { address } => Some(address),

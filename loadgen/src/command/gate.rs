@@ -112,7 +112,8 @@ fn contender(arguments: &GateArgs, side: &str, spec: &str) -> anyhow::Result<Con
     let path = arguments.scenario.clone().unwrap_or_default();
     let mut set = arguments.set.clone();
     set.extend(arguments.run.map(|run| format!("load.phases.sustain={run}")));
-    let overrides = Overrides { dut: Some(spec.to_owned()), set, ..Overrides::default() };
+    let overrides =
+        Overrides { dut: Some(spec.to_owned()), network: arguments.network.clone(), set, ..Overrides::default() };
     let mut plan = scenario::load(&path, &overrides)?;
     testbed::check(&plan)?;
     require_fixed_load(&path, &plan)?;

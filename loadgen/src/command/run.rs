@@ -49,6 +49,7 @@ pub(super) fn quick(arguments: &QuickArgs) -> Result<Exit, Failure> {
 pub(super) fn overrides(arguments: &OverrideArgs) -> Overrides {
     Overrides {
         dut: arguments.dut.clone(),
+        network: arguments.network.clone(),
         engine: arguments.engine.clone(),
         reflectors: arguments.reflector.clone(),
         path: arguments.path.clone(),

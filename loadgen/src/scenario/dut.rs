@@ -167,6 +167,31 @@ pub(super) fn mentions_reflectors(dut: &Dut) -> bool {
     }
 }
 
+/// Whether clients in another namespace than the DUT can reach it.
+///
+/// # Errors
+/// What is fixed to loopback, and what to write instead.
+pub(super) fn require_reachable(dut: &Dut) -> Result<(), String> {
+    let message = |place: &str, found: &str| {
+        format!(
+            "{place} has {found:?}, which clients in another namespace cannot reach; expected {{vip}} for the address of \
+             the DUT, or --network loopback"
+        )
+    };
+    let is_fixed = |service: &str| !service.is_empty() && !uses(service, "vip");
+    match &dut.kind {
+        DutKind::Reference { .. } | DutKind::Command { .. } if is_fixed(&dut.service) => {
+            Err(message(&format!("the service of {}", dut.name), &dut.service))
+        }
+        DutKind::Reference { config, .. } | DutKind::Command { config: Some(config), .. } => {
+            let fixed = ["127.0.0.1:{port}", "[::1]:{port}", "localhost:{port}"];
+            let found = fixed.iter().find(|fixed| config.text.contains(**fixed));
+            found.map_or(Ok(()), |found| Err(message(&config.path.display().to_string(), found)))
+        }
+        DutKind::Command { .. } | DutKind::Kernel { .. } | DutKind::External { .. } | DutKind::None => Ok(()),
+    }
+}
+
 #[derive(Clone, Copy)]
 enum KindWord {
     Reference,
@@ -286,8 +311,8 @@ impl Reader<'_> {
 
     /// The service of a DUT that the run starts: an address of this host, the port perhaps open.
     fn local_service(&self) -> Result<String, ScenarioError> {
-        let service = self.file.service.as_deref().unwrap_or("http://127.0.0.1:{port}");
-        let target = Target::parse(&service.replace("{port}", "1"))
+        let service = self.file.service.as_deref().unwrap_or("http://{vip}:{port}");
+        let target = Target::parse(&sample(service))
             .map_err(|_| self.origin.error("service", format!("{service:?} is not a service; {SERVICE_WANTED}")))?;
         self.refuse_path(&target)?;
         if !target.address.ip().is_loopback() {
@@ -335,9 +360,9 @@ impl Reader<'_> {
         let ReadyFile { tcp, within } = self.file.ready.clone().unwrap_or_default();
         let authority = service.split_once("://").map_or(service, |(_, authority)| authority);
         let tcp = tcp.unwrap_or_else(|| authority.trim_end_matches('/').to_owned());
-        let address = parse_authority(&tcp.replace("{port}", "1").replace("{admin}", "1"));
+        let address = parse_authority(&sample(&tcp));
         if !address.is_some_and(|address: SocketAddr| address.ip().is_loopback()) {
-            let message = format!("{tcp:?} is not an address of this host; expected such as \"127.0.0.1:{{port}}\"");
+            let message = format!("{tcp:?} is not an address of this host; expected such as \"{{vip}}:{{port}}\"");
             return Err(self.origin.error("ready.tcp", message));
         }
         let within = within.map_or(READY_WITHIN, |within| within.0);
@@ -364,4 +389,9 @@ fn is_told(word: &str, start: &[String], config: Option<&Template>) -> bool {
     start.iter().any(|part| uses(part, word)) || config.is_some_and(|config| uses(&config.text, word))
 }
 
-const SERVICE_WANTED: &str = "expected \"http://127.0.0.1:{port}\" or \"tcp://127.0.0.1:{port}\"";
+/// A service or address with the placeholders that it may have filled in, to see whether it is one.
+fn sample(text: &str) -> String {
+    text.replace("{vip}", "127.0.0.1").replace("{port}", "1").replace("{admin}", "1")
+}
+
+const SERVICE_WANTED: &str = "expected \"http://{vip}:{port}\" or \"tcp://{vip}:{port}\"";

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use wire::units::{Percent, Rate, Span};
+use wire::units::{BitRate, Percent, Rate, Span};
 
 use super::words::{AmountFile, CoresFile, ExpectText, PatternFile, StartFile, schema};
 
@@ -73,7 +73,7 @@ pub(super) struct HeadFile {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct TestbedFile {
     /// Where the testbed's addresses live.
-    #[schemars(extend("enum" = ["loopback", "external"]))]
+    #[schemars(extend("enum" = ["loopback", "netns", "external"]))]
     pub(super) network: Option<String>,
     /// DUT file (beside the scenario), "none", or the address of a DUT that is already there.
     pub(super) dut: Option<String>,
@@ -85,6 +85,27 @@ pub(super) struct TestbedFile {
     pub(super) generator_cores: Option<Vec<usize>>,
     /// Public networks that may be loaded: "203.0.113.0/24".
     pub(super) allow_targets: Option<Vec<String>>,
+    /// What the links are like (network netns).
+    pub(super) links: Option<LinksFile>,
+}
+
+/// `[testbed.links]`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LinksFile {
+    /// Version of IP of all addresses; v4 if left out.
+    #[schemars(extend("enum" = ["v4", "v6"]))]
+    pub(super) ip: Option<String>,
+    /// Largest IP packet in bytes; 1500 if left out.
+    #[schemars(range(min = 1280, max = 65535))]
+    pub(super) mtu: Option<u32>,
+    /// Whether segmentation and checksums are left to the interfaces; false for workload udp, else true.
+    pub(super) offloads: Option<bool>,
+    /// Whether packets are received on the cores of the role they are for; true if left out.
+    pub(super) receive_steering: Option<bool>,
+    /// Speed that the links stand for, for the report: "1Gbit/s". Veth pairs have none.
+    #[schemars(schema_with = "schema::bit_rate")]
+    pub(super) speed: Option<BitRate>,
 }
 
 /// `[clients]`.
@@ -341,7 +362,8 @@ pub(super) struct DutFile {
     /// How the DUT comes to be.
     #[schemars(extend("enum" = ["reference", "command", "external", "none"]))]
     pub(super) kind: Option<String>,
-    /// What clients connect to: "http://127.0.0.1:{port}" or "tcp://127.0.0.1:{port}".
+    /// What clients connect to: "http://{vip}:{port}" or "tcp://{vip}:{port}"; {vip} is the address of the
+    /// DUT on the network of the scenario.
     pub(super) service: Option<String>,
     /// Template of its configuration, beside the DUT file.
     pub(super) config: Option<String>,

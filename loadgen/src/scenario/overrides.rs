@@ -1,4 +1,4 @@
-//! `--set`, `--dut`, `--path` and `--reflector` on top of a scenario file.
+//! `--set`, `--dut`, `--network`, `--path` and `--reflector` on top of a scenario file.
 //!
 //! `--set load.rate=5k/s` changes the text before it is judged, so a set value meets the same checks
 //! as a written one; its errors name `--set` instead of a line.
@@ -14,6 +14,8 @@ use super::file::ScenarioFile;
 pub struct Overrides {
     /// `--dut`: a DUT file, an address or URL, or `none`.
     pub dut: Option<String>,
+    /// `--network`: where the testbed's addresses live.
+    pub network: Option<String>,
     /// `--set`: each `dotted.key=value`.
     pub set: Vec<String>,
     /// `--engine`: what carries the connections.

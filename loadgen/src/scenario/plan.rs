@@ -2,7 +2,7 @@
 //!
 //! A [`Plan`] is made from files by [`crate::scenario`] and checked by nobody else.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -104,6 +104,13 @@ pub struct TestbedPlan {
     pub source_networks: Vec<String>,
 }
 
+impl TestbedPlan {
+    /// The DUT's address towards the clients, which `{vip}` stands for.
+    pub fn vip(&self) -> IpAddr {
+        super::network::vip(self.network, self.links.ip_version)
+    }
+}
+
 /// Where the testbed's addresses live.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -156,7 +163,7 @@ pub struct Dut {
     pub name: String,
     /// How it comes to be.
     pub kind: DutKind,
-    /// What clients connect to, as written: `http://127.0.0.1:{port}`, `tcp://…`.
+    /// What clients connect to, as written: `http://{vip}:{port}`, `tcp://…`.
     pub service: String,
     /// Cores, or automatic placement.
     pub cores: Vec<usize>,
@@ -224,8 +231,8 @@ pub enum Forwarding {
     Bridge,
 }
 
-/// A configuration template: `{port}`, `{admin}`, `{reflectors}`, `{run}`, `{workers}` are filled in, and a line
-/// with `{name}` or `{address}` is repeated for each reflector.
+/// A configuration template: `{vip}`, `{port}`, `{admin}`, `{reflectors}`, `{run}`, `{workers}` are filled in, and
+/// a line with `{name}` or `{address}` is repeated for each reflector.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Template {
     /// File it came from.

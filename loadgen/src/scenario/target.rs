@@ -37,6 +37,11 @@ impl Cidr {
         shift == 128 || (mine >> shift) == (theirs >> shift)
     }
 
+    /// Whether every address of another network is in this one.
+    pub(super) fn covers(self, other: Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.address)
+    }
+
     /// Whether every address of the network is on loopback.
     pub(super) fn is_loopback(self) -> bool {
         self.address.is_loopback() && (self.prefix >= 8 && self.address.is_ipv4() || self.prefix == 128)
@@ -193,6 +198,9 @@ mod tests {
         assert!(Cidr::parse("127.0.0.0/8").unwrap().is_loopback());
         assert!(!Cidr::parse("127.0.0.0/7").unwrap().is_loopback());
         assert!(Cidr::parse("0.0.0.0/0").unwrap().contains("8.8.8.8".parse().unwrap()));
+        let covers = |outer, inner| Cidr::parse(outer).unwrap().covers(Cidr::parse(inner).unwrap());
+        assert!(covers("198.18.2.0/23", "198.18.3.0/24") && covers("198.18.2.0/23", "198.18.3.9"));
+        assert!(!covers("198.18.2.0/23", "198.18.2.0/22") && !covers("198.18.2.0/23", "198.18.4.0/24"));
     }
 
     #[test]

@@ -1,17 +1,23 @@
 //! `[testbed]` and `[clients]`: who takes part, and whether traffic may go there.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::Path;
 
+use wire::frame::IpVersion;
+
+use super::addresses::Addresses;
 use super::dut::{self, DutName, Resolve};
 use super::error::{Origin, ScenarioError};
 use super::file::ScenarioFile;
 use super::overrides::Overrides;
-use super::plan::{Dut, DutKind, Network, TestbedPlan};
+use super::plan::{Dut, DutKind, LinksPlan, Network, TestbedPlan};
 use super::profile::REFLECTORS;
 use super::target::{Cidr, parse_authority, permit};
 
 const REFLECTORS_MAX: u32 = 250;
+/// IPv6 asks for the least (RFC 8200, 5), the length of an IP packet for the most.
+const MTU: RangeInclusive<u32> = 1_280..=65_535;
 const DUT_WANTED: &str =
     "missing; expected a DUT file such as \"dut/reference-http.toml\", an address, or \"none\" (or --dut)";
 
@@ -35,13 +41,14 @@ impl TestbedInput<'_> {
         let written = &self.file.testbed;
         let allowed = self.networks("testbed.allow_targets", written.allow_targets.as_deref())?;
         let (dut, path) = self.dut(&allowed)?;
+        let network = self.network(&dut)?;
+        let links = self.links(network)?;
         let remote_reflectors = self.remote_reflectors(&allowed)?;
         let reflectors = self.reflectors(&dut, &remote_reflectors)?;
-        let network = self.network(&dut)?;
-        let source_networks = self.source_networks(&dut)?;
+        let source_networks = self.source_networks(&dut, network, links.ip_version)?;
         let plan = TestbedPlan {
             network,
-            links: super::plan::LinksPlan::default(),
+            links,
             dut,
             reflectors,
             remote_reflectors,
@@ -142,37 +149,106 @@ impl TestbedInput<'_> {
     }
 
     fn network(&self, dut: &Dut) -> Result<Network, ScenarioError> {
+        let key = "testbed.network";
+        let external = matches!(dut.kind, DutKind::External { .. });
         let remote = matches!(dut.kind, DutKind::External { address } if !address.ip().is_loopback());
         let needed = if remote { Network::External } else { Network::Loopback };
         let Some(written) = self.file.testbed.network.as_deref() else { return Ok(needed) };
-        let built = [("loopback", Network::Loopback), ("external", Network::External)];
-        let written = self.origin.choose("testbed.network", written, &built, &["netns"])?;
-        if written == Network::Loopback && remote && self.overrides.dut.is_none() {
-            let message = format!("\"loopback\", but the DUT is at {}; expected \"external\"", dut.name);
-            return Err(self.origin.error("testbed.network", message));
+        let built = [("loopback", Network::Loopback), ("netns", Network::Netns), ("external", Network::External)];
+        let written = self.origin.choose(key, written, &built, &[])?;
+        // `--dut` moves the testbed to where the DUT is, but not away from another option.
+        let moves = self.overrides.dut.is_some() && self.overrides.network.is_none();
+        match written {
+            Network::Loopback if remote && !moves => {
+                let message = format!("\"loopback\", but the DUT is at {}; expected \"external\"", dut.name);
+                Err(self.origin.error(key, message))
+            }
+            Network::Netns if external && !moves => {
+                let message = format!(
+                    "\"netns\" makes namespaces that nobody outside can be reached from, but the DUT is at {}; \
+                     expected a DUT file, \"none\", or network = \"external\"",
+                    dut.name
+                );
+                Err(self.origin.error(key, message))
+            }
+            Network::Netns if !external => {
+                dut::require_reachable(dut).map_err(|message| self.refuse_dut(message))?;
+                self.refuse_remote_reflectors()?;
+                Ok(Network::Netns)
+            }
+            Network::Loopback | Network::External if !remote => Ok(written),
+            _ => Ok(needed),
         }
-        // `--dut` moves the testbed to where the DUT is.
-        Ok(if remote { Network::External } else { written })
     }
 
-    fn source_networks(&self, dut: &Dut) -> Result<Vec<String>, ScenarioError> {
+    fn refuse_remote_reflectors(&self) -> Result<(), ScenarioError> {
+        let Some(found) = self.overrides.reflectors.first() else { return Ok(()) };
+        let message = "network = \"netns\" makes namespaces that nobody outside can be reached from; expected no \
+                       --reflector, or another network";
+        Err(ScenarioError::Option { option: "--reflector", found: found.clone(), message: message.to_owned() })
+    }
+
+    /// The links of a `netns` testbed; the defaults for any other.
+    fn links(&self, network: Network) -> Result<LinksPlan, ScenarioError> {
+        let key = "testbed.links";
+        let Some(written) = &self.file.testbed.links else {
+            return Ok(LinksPlan { offloads: !self.sends_frames(), ..LinksPlan::default() });
+        };
+        if network != Network::Netns {
+            let message = format!("has no meaning for network = \"{}\"; it belongs to \"netns\"", network.name());
+            return Err(self.origin.error(key, message));
+        }
+        let built = [("v4", IpVersion::V4), ("v6", IpVersion::V6)];
+        let ip_version = self.origin.choose("testbed.links.ip", written.ip.as_deref().unwrap_or("v4"), &built, &[])?;
+        let default = LinksPlan::default();
+        let mtu = written.mtu.unwrap_or(default.mtu);
+        if !MTU.contains(&mtu) {
+            let message = format!("{mtu} is out of range; expected {} to {} bytes", MTU.start(), MTU.end());
+            return Err(self.origin.error("testbed.links.mtu", message));
+        }
+        Ok(LinksPlan {
+            ip_version,
+            mtu,
+            offloads: written.offloads.unwrap_or_else(|| !self.sends_frames()),
+            receive_steering: written.receive_steering.unwrap_or(default.receive_steering),
+            speed_bps: written.speed.map(|speed| speed.as_f64().max(1.0) as u64),
+        })
+    }
+
+    /// Whether packet rates are the question: then nothing may fake them.
+    fn sends_frames(&self) -> bool {
+        self.file.workload.kind.as_deref() == Some("udp")
+    }
+
+    fn source_networks(&self, dut: &Dut, network: Network, version: IpVersion) -> Result<Vec<String>, ScenarioError> {
         let key = "clients.source_networks";
         let goes_to: IpAddr = match dut.kind {
             DutKind::External { address } => address.ip(),
+            _ if network == Network::Netns => super::network::vip(network, version),
             _ => service_address(&dut.service),
         };
         let Some(written) = self.file.clients.source_networks.clone() else {
             let many = goes_to.is_ipv4() && goes_to.is_loopback();
-            return Ok(if many { vec![LOOPBACK_SOURCES.to_owned()] } else { Vec::new() });
+            return Ok(match network {
+                Network::Netns => vec![netns_sources(version).to_owned()],
+                _ if many => vec![LOOPBACK_SOURCES.to_owned()],
+                _ => Vec::new(),
+            });
         };
         let networks = self.networks(key, Some(&written))?;
-        for (text, network) in written.iter().zip(&networks) {
-            if network.is_ipv4() != goes_to.is_ipv4() {
+        for (text, cidr) in written.iter().zip(&networks) {
+            if cidr.is_ipv4() != goes_to.is_ipv4() {
                 let message = format!("{text:?} and the DUT at {goes_to} are of different IP versions");
                 return Err(self.origin.error(key, message));
             }
-            if network.is_loopback() != goes_to.is_loopback() {
+            if cidr.is_loopback() != goes_to.is_loopback() {
                 let message = format!("{text:?} cannot reach {goes_to}: one is on loopback, the other is not");
+                return Err(self.origin.error(key, message));
+            }
+            let pools = Addresses(version).client_networks();
+            let is_routed = |pool: &&str| Cidr::parse(pool).is_some_and(|pool| pool.covers(*cidr));
+            if network == Network::Netns && !pools.iter().any(is_routed) {
+                let message = format!("{text:?} is not routed to the clients; expected a part of {}", pools.join(", "));
                 return Err(self.origin.error(key, message));
             }
         }
@@ -190,9 +266,19 @@ impl TestbedInput<'_> {
     }
 }
 
+/// Where connections in a `netns` testbed come from when the scenario names nothing: 254 or 256 addresses of
+/// those that are routed to the clients.
+fn netns_sources(version: IpVersion) -> &'static str {
+    match version {
+        IpVersion::V4 => "198.18.2.0/24",
+        IpVersion::V6 => "2001:2:0:2::/120",
+    }
+}
+
 /// The address of a service whose port may still be open; loopback if there is no DUT.
 fn service_address(service: &str) -> IpAddr {
     let authority = service.split_once("://").map_or(service, |(_, authority)| authority);
-    parse_authority(&authority.trim_end_matches('/').replace("{port}", "1"))
+    let vip = super::network::vip(Network::Loopback, IpVersion::V4).to_string();
+    parse_authority(&authority.trim_end_matches('/').replace("{port}", "1").replace("{vip}", &vip))
         .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use wire::units::Percent;
 
+mod network;
+
 use super::plan::*;
 use super::*;
 
@@ -69,7 +71,7 @@ fn the_main_scenario_means_what_it_says() {
     assert_eq!((plan.testbed.network, plan.testbed.reflectors), (Network::Loopback, 2));
     assert_eq!(
         (plan.testbed.dut.name.as_str(), plan.testbed.dut.service.as_str()),
-        ("reference-http", "http://127.0.0.1:{port}")
+        ("reference-http", "http://{vip}:{port}")
     );
     assert!(matches!(&plan.testbed.dut.kind, DutKind::Reference { workers, config }
         if workers.get() == 1 && config.text.contains("{address}")));
@@ -171,7 +173,6 @@ fn words_of_later_versions_are_refused_as_such() {
     for (from, to, later) in [
         ("connections/s", "users/s", "\"users/s\" is not built yet"),
         ("[load]", "[load]\npattern = \"burst\"", "\"burst\" is not built yet"),
-        ("[testbed]", "[testbed]\nnetwork = \"netns\"", "\"netns\" is not built yet"),
     ] {
         let message = error(&changed(from, to));
         assert!(message.contains(later), "{message}");
@@ -470,7 +471,7 @@ fn a_program_that_serves_on_its_own_needs_no_reflector() {
     let plan = plan(&changed("dut/x.toml", "dut/web.toml"));
     assert_eq!(plan.testbed.reflectors, 0);
     let DutKind::Command { ready, .. } = &plan.testbed.dut.kind else { panic!("{:?}", plan.testbed.dut) };
-    assert_eq!((ready.tcp.as_str(), ready.within), ("127.0.0.1:{port}", Duration::from_secs(5)));
+    assert_eq!((ready.tcp.as_str(), ready.within), ("{vip}:{port}", Duration::from_secs(5)));
 }
 
 #[test]
@@ -522,7 +523,7 @@ fn a_dut_file_is_judged_with_line_and_key() {
     assert_eq!(
         dut_error("kind = \"reference\"\nservice = \"http://10.0.0.1:{port}\"\nconfig = \"x.lb.toml\"\n"),
         "d.toml:2: service: 10.0.0.1 is not on loopback, but the run starts this DUT on this host; \
-         expected \"http://127.0.0.1:{port}\" or \"tcp://127.0.0.1:{port}\""
+         expected \"http://{vip}:{port}\" or \"tcp://{vip}:{port}\""
     );
     assert_eq!(
         dut_error("kind = \"external\"\nservice = \"http://lb.example\"\n"),
@@ -625,7 +626,7 @@ fn another_build_of_the_reference_lb_has_the_configuration_of_the_scenarios_own(
     assert_eq!((dut.name.as_str(), dut.service.as_str()), ("x-lb", own.service.as_str()));
     let DutKind::Command { start, config: Some(config), ready, .. } = &dut.kind else { panic!("{dut:?}") };
     assert_eq!(start[..], ["/opt/old/lb", "--config", "{config}"]);
-    assert_eq!(ready.tcp, "127.0.0.1:{port}");
+    assert_eq!(ready.tcp, "{vip}:{port}");
     assert_eq!(config.text, format!("workers = 1\n{LB_CONFIG}"));
     // What the run folder keeps is a DUT file that starts the same.
     let kept = dut.file_text.clone();

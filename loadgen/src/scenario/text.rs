@@ -11,13 +11,13 @@ use wire::units::{Rate, Span};
 
 use super::compliance;
 use super::file::{
-    ClientsFile, ExpectFile, GoalFile, HeadFile, LoadFile, PhasesFile, ScenarioFile, SearchFile, TestbedFile,
-    WorkloadFile,
+    ClientsFile, ExpectFile, GoalFile, HeadFile, LinksFile, LoadFile, PhasesFile, ScenarioFile, SearchFile,
+    TestbedFile, WorkloadFile,
 };
 use super::label::final_sustain;
 use super::plan::{
-    Arrivals, CloseMode, Dut, DutKind, Engine, Expectation, GoalPlan, LoadPlan, Pattern, Plan, Profile, SearchPlan,
-    StartLoad, Unit, WorkloadKind,
+    Arrivals, CloseMode, Dut, DutKind, Engine, Expectation, GoalPlan, LinksPlan, LoadPlan, Network, Pattern, Plan,
+    Profile, SearchPlan, StartLoad, Unit, WorkloadKind,
 };
 use super::words::{AmountFile, ExpectText, PatternFile, StartFile};
 
@@ -197,6 +197,17 @@ fn testbed(plan: &Plan) -> TestbedFile {
         reflector_arguments: Some(testbed.reflector_arguments.clone()),
         generator_cores: Some(testbed.generator_cores.clone()),
         allow_targets: Some(testbed.allow_targets.clone()),
+        links: (testbed.network == Network::Netns).then(|| links(&testbed.links)),
+    }
+}
+
+fn links(links: &LinksPlan) -> LinksFile {
+    LinksFile {
+        ip: Some(links.ip_version.name().to_owned()),
+        mtu: Some(links.mtu),
+        offloads: Some(links.offloads),
+        receive_steering: Some(links.receive_steering),
+        speed: links.speed_bps.and_then(|bits| format!("{bits}bit/s").parse().ok()),
     }
 }
 

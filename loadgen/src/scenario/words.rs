@@ -311,6 +311,14 @@ pub(super) mod schema {
         })
     }
 
+    pub(in crate::scenario) fn bit_rate(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "null"],
+            "pattern": "^[0-9.]+\\s*[kMGT]?bit/s$",
+            "description": "bits per second: \"100Mbit/s\", \"1Gbit/s\""
+        })
+    }
+
     pub(in crate::scenario) fn span(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": ["string", "null"],

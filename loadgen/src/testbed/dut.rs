@@ -11,6 +11,8 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use host::namespace::Namespace;
+
 use super::cgroup::Group;
 use super::error::TestbedError;
 use super::process::{Context, RoleProcess};
@@ -42,11 +44,22 @@ enum Start<'a> {
     Command { words: &'a [String], config: Option<&'a Template>, ready: &'a Ready, admin: Option<&'a (String, String)> },
 }
 
+/// Where a DUT is started.
+pub(super) struct Place<'a> {
+    pub(super) cores: &'a [usize],
+    /// Its address towards the clients.
+    pub(super) vip: IpAddr,
+    /// The namespace it serves in; `None` where that is this one.
+    pub(super) namespace: Option<&'a Namespace>,
+    /// The namespace that its clients live in; `None` as above.
+    pub(super) clients: Option<&'a Namespace>,
+}
+
 /// Starts the DUT of a plan; `None` if there is none to start.
 pub(super) fn start(
     context: &Context<'_>,
     dut: &Dut,
-    cores: &[usize],
+    place: &Place<'_>,
     reflectors: &[(String, SocketAddr)],
 ) -> Result<Option<StartedDut>, TestbedError> {
     let program;
@@ -60,7 +73,7 @@ pub(super) fn start(
     };
     let mut attempt = 1;
     loop {
-        let result = start_once(context, dut, &start, cores, reflectors);
+        let result = start_once(context, dut, &start, place, reflectors);
         match result {
             Err(Refused { error, port_taken: true }) if attempt < ATTEMPTS => {
                 attempt += 1;
@@ -88,19 +101,20 @@ fn start_once(
     context: &Context<'_>,
     dut: &Dut,
     start: &Start<'_>,
-    cores: &[usize],
+    place: &Place<'_>,
     reflectors: &[(String, SocketAddr)],
 ) -> Result<StartedDut, Refused> {
     let chooses_port = placeholder::uses(&dut.service, "port");
-    let values = values(context, dut, reflectors)?;
+    let values = values(context, dut, place, reflectors)?;
     let service = parse_service(&template::fill("service", &dut.service, &values)?)?;
-    if !chooses_port && is_taken(service)? {
+    if !chooses_port && is_taken(place.namespace, service)? {
         return Err(TestbedError::PortInUse { address: service }.into());
     }
     let group = dut.cpu_quota.map(Group::create).transpose().map_err(TestbedError::Quota)?;
-    let arguments = arguments(context, start, cores, group.as_ref().map(Group::folder), &values)?;
+    let arguments = arguments(context, start, place.cores, group.as_ref().map(Group::folder), &values)?;
     let mut process = RoleProcess::spawn(context, Role::Dut, &arguments.line)?;
-    match wait_ready(context, &mut process, start, &arguments.values, service) {
+    let awaited = Awaited { start, service, clients: place.clients };
+    match wait_ready(context, &mut process, &awaited, &arguments.values) {
         Ok((admin, mut warnings)) => {
             warnings.extend(arguments.warnings);
             Ok(StartedDut { process, service, admin, group, warnings })
@@ -108,46 +122,61 @@ fn start_once(
         Err(error) => {
             let says_so = process.log().mentions("in use") || error.to_string().contains("in use");
             process.stop(super::exec::STOP_BOUND);
-            let port_taken = chooses_port && (says_so || is_taken(service).unwrap_or(false));
+            let port_taken = chooses_port && (says_so || is_taken(place.namespace, service).unwrap_or(false));
             Err(Refused { error, port_taken })
         }
     }
 }
 
-fn values(context: &Context<'_>, dut: &Dut, reflectors: &[(String, SocketAddr)]) -> Result<Values, TestbedError> {
+pub(super) fn values(
+    context: &Context<'_>,
+    dut: &Dut,
+    place: &Place<'_>,
+    reflectors: &[(String, SocketAddr)],
+) -> Result<Values, TestbedError> {
     // Programs change their working directory; an absolute path means the same to all of them.
     let run = std::path::absolute(context.run_dir).unwrap_or_else(|_| context.run_dir.to_path_buf());
     let mut values = Values {
+        vip: Some(place.vip),
         run: Some(run.display().to_string()),
         reflectors: reflectors.to_vec(),
         workers: template::workers(dut),
         ..Values::default()
     };
     // Both at once, so that they differ.
-    let port = held_port(service_ip(&dut.service))?;
-    let admin = held_port(IpAddr::V4(Ipv4Addr::LOCALHOST))?;
+    let service = template::fill("service", &dut.service.replace("{port}", "1"), &values)?;
+    let port = held_port(place.namespace, service_ip(&service))?;
+    let admin = held_port(place.namespace, IpAddr::V4(Ipv4Addr::LOCALHOST))?;
     values.admin = Some(admin.1);
     if placeholder::uses(&dut.service, "port") {
         values.port = Some(port.1);
     } else {
-        values.port = parse_service(&dut.service).ok().map(|address| address.port());
+        values.port = parse_service(&service).ok().map(|address| address.port());
     }
     Ok(values)
 }
 
 /// A free port, held until the listener is dropped.
-fn held_port(ip: IpAddr) -> Result<(TcpListener, u16), TestbedError> {
+fn held_port(namespace: Option<&Namespace>, ip: IpAddr) -> Result<(TcpListener, u16), TestbedError> {
     let address = SocketAddr::new(ip, 0);
     let bind = || -> io::Result<_> {
         let listener = host::socket::listen(address, false)?;
         let port = listener.local_addr()?.port();
         Ok((listener, port))
     };
-    bind().map_err(|source| TestbedError::Listen { address, source })
+    within(namespace, bind).map_err(|source| TestbedError::Listen { address, source })
 }
 
-fn is_taken(address: SocketAddr) -> Result<bool, TestbedError> {
-    match host::socket::listen(address, false) {
+/// Does something in a namespace, or here.
+fn within<T: Send>(namespace: Option<&Namespace>, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    match namespace {
+        Some(namespace) => namespace.run(work)?,
+        None => work(),
+    }
+}
+
+fn is_taken(namespace: Option<&Namespace>, address: SocketAddr) -> Result<bool, TestbedError> {
+    match within(namespace, || host::socket::listen(address, false)) {
         Ok(_) => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(true),
         Err(source) => Err(TestbedError::Listen { address, source }),
@@ -155,18 +184,17 @@ fn is_taken(address: SocketAddr) -> Result<bool, TestbedError> {
 }
 
 /// The address of a service: `http://127.0.0.1:80`, `tcp://[::1]:80`; port 80 if there is none.
-fn parse_service(text: &str) -> Result<SocketAddr, TestbedError> {
-    let wrong = || TestbedError::Address { key: "service", found: text.to_owned(), example: "http://127.0.0.1:{port}" };
+pub(super) fn parse_service(text: &str) -> Result<SocketAddr, TestbedError> {
+    let wrong = || TestbedError::Address { key: "service", found: text.to_owned(), example: "http://{vip}:{port}" };
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     let authority = rest.split('/').next().unwrap_or(rest);
     let bare = |text: &str| text.trim_matches(['[', ']']).parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 80));
     authority.parse().ok().or_else(|| bare(authority)).ok_or_else(wrong)
 }
 
-/// The IP address of a service whose port may still be a placeholder.
+/// The IP address of a service.
 fn service_ip(text: &str) -> IpAddr {
-    let filled = text.replace("{port}", "1");
-    parse_service(&filled).map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
+    parse_service(text).map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
 }
 
 /// A command line of `loadgen role`, and what it was made of.
@@ -215,7 +243,11 @@ fn arguments(
     Ok(Arguments { line, values, warnings })
 }
 
-fn write_config(context: &Context<'_>, template: &Template, values: &Values) -> Result<PathBuf, TestbedError> {
+pub(super) fn write_config(
+    context: &Context<'_>,
+    template: &Template,
+    values: &Values,
+) -> Result<PathBuf, TestbedError> {
     let name = template.path.file_name().unwrap_or_else(|| "dut.conf".as_ref());
     let folder = values.run.as_deref().map_or(context.run_dir, Path::new);
     let path = folder.join(name);
@@ -226,13 +258,21 @@ fn write_config(context: &Context<'_>, template: &Template, values: &Values) -> 
 
 type Access = (Option<(String, String)>, Vec<String>);
 
+/// A DUT whose readiness is waited for.
+struct Awaited<'a> {
+    start: &'a Start<'a>,
+    service: SocketAddr,
+    /// Where its readiness counts.
+    clients: Option<&'a Namespace>,
+}
+
 fn wait_ready(
     context: &Context<'_>,
     process: &mut RoleProcess,
-    start: &Start<'_>,
+    awaited: &Awaited<'_>,
     values: &Values,
-    service: SocketAddr,
 ) -> Result<Access, TestbedError> {
+    let Awaited { start, service, clients } = *awaited;
     let line = process.ready(READY_BOUND)?;
     match start {
         Start::Reference { .. } => {
@@ -243,7 +283,7 @@ fn wait_ready(
             Ok((line.admin.map(|address| ("lb".to_owned(), address.to_string())), line.warnings))
         }
         Start::Command { ready, admin, .. } => {
-            wait_connect(context, process, ready, values)?;
+            wait_connect(context, process, (ready, clients), values)?;
             let fill = |(kind, place): &(String, String)| {
                 Ok::<_, TestbedError>((kind.clone(), template::fill("admin", place, values)?))
             };
@@ -256,15 +296,16 @@ fn wait_ready(
 fn wait_connect(
     context: &Context<'_>,
     process: &mut RoleProcess,
-    ready: &Ready,
+    (ready, clients): (&Ready, Option<&Namespace>),
     values: &Values,
 ) -> Result<(), TestbedError> {
     let text = template::fill("ready.tcp", &ready.tcp, values)?;
-    let wrong = || TestbedError::Address { key: "ready.tcp", found: text.clone(), example: "127.0.0.1:{port}" };
+    let wrong = || TestbedError::Address { key: "ready.tcp", found: text.clone(), example: "{vip}:{port}" };
     let address: SocketAddr = text.parse().map_err(|_| wrong())?;
     let started = Instant::now();
     loop {
-        let connected = TcpStream::connect_timeout(&address, Duration::from_millis(500)).is_ok();
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(500));
+        let connected = within(clients, connect).is_ok();
         // The end of the program is looked at after the connection: a stranger may have accepted it.
         let pause = if connected { Duration::ZERO } else { Duration::from_millis(10) };
         if let Some(how) = process.failure_within(pause) {
@@ -318,7 +359,7 @@ mod tests {
         assert_eq!(parsed("http://127.0.0.1:8080/x"), "127.0.0.1:8080");
         assert_eq!(parsed("tcp://[::1]:90"), "[::1]:90");
         assert_eq!(parsed("http://[::1]"), "[::1]:80");
-        assert_eq!(service_ip("http://[::1]:{port}").to_string(), "::1");
+        assert_eq!(service_ip("http://[::1]:1").to_string(), "::1");
         assert!(parse_service("http://example:80").unwrap_err().to_string().contains("example:80"));
     }
 
@@ -332,10 +373,10 @@ mod tests {
     #[test]
     fn a_port_somebody_listens_on_is_taken_and_a_held_one_is_not_given_twice() {
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let (listener, port) = held_port(ip).unwrap();
-        assert!(is_taken(listener.local_addr().unwrap()).unwrap());
-        assert_ne!(held_port(ip).unwrap().1, port);
+        let (listener, port) = held_port(None, ip).unwrap();
+        assert!(is_taken(None, listener.local_addr().unwrap()).unwrap());
+        assert_ne!(held_port(None, ip).unwrap().1, port);
         drop(listener);
-        assert!(!is_taken(SocketAddr::new(ip, port)).unwrap());
+        assert!(!is_taken(None, SocketAddr::new(ip, port)).unwrap());
     }
 }

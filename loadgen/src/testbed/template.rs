@@ -3,16 +3,19 @@
 //! Pure. What a placeholder is, `scenario::placeholder` says. A line with `{name}` or
 //! `{address}` is repeated for each reflector; without reflectors it is left out.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
 use super::error::TestbedError;
+use crate::scenario::network::host_text;
 use crate::scenario::placeholder::{fill_line, placeholders};
 use crate::scenario::plan::{Dut, DutKind, Template};
 
 /// What placeholders stand for. An absent value is refused like an unknown word.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Values {
+    /// `{vip}`: the DUT's address towards the clients.
+    pub(super) vip: Option<IpAddr>,
     /// `{port}`: where clients connect.
     pub(super) port: Option<u16>,
     /// `{admin}`: a free port for administration.
@@ -30,6 +33,7 @@ pub(super) struct Values {
 impl Values {
     fn get(&self, word: &str, reflector: Option<&(String, SocketAddr)>) -> Option<String> {
         match word {
+            "vip" => self.vip.map(host_text),
             "port" => self.port.map(|port| port.to_string()),
             "admin" => self.admin.map(|port| port.to_string()),
             "run" => self.run.clone(),
@@ -47,7 +51,7 @@ impl Values {
 
     fn known(&self, is_template: bool) -> String {
         let per_reflector = if is_template { &["name", "address"][..] } else { &[] };
-        let words = ["port", "admin", "run", "config", "workers", "reflectors"];
+        let words = ["vip", "port", "admin", "run", "config", "workers", "reflectors"];
         let known = words.iter().filter(|word| self.get(word, None).is_some()).chain(per_reflector);
         known.map(|word| format!("{{{word}}}")).collect::<Vec<_>>().join(", ")
     }
@@ -90,7 +94,8 @@ pub(super) fn fill(key: &str, text: &str, values: &Values) -> Result<String, Tes
 /// [`TestbedError::Placeholder`] with its place and what is known.
 pub fn check(dut: &Dut) -> Result<(), TestbedError> {
     let sample = SocketAddr::from(([127, 0, 0, 1], 1));
-    let mut values = Values { port: Some(1), admin: Some(1), run: Some(String::new()), ..Values::default() };
+    let mut values = Values { vip: Some(sample.ip()), port: Some(1), admin: Some(1), ..Values::default() };
+    values.run = Some(String::new());
     values.reflectors = vec![(String::new(), sample)];
     values.workers = workers(dut);
     let template = match &dut.kind {
@@ -179,6 +184,13 @@ mod tests {
         assert!(refused(&dut("{prot}", None)).starts_with("mine.toml: start: {prot} cannot be filled in"));
         assert!(refused(&dut("{config}", None)).contains("{config}"), "there is none");
         assert!(refused(&dut("x", Some(template("a\n{b}")))).starts_with("x.cfg:2: {b} cannot be filled in"));
+    }
+
+    #[test]
+    fn a_vip_of_either_version_can_stand_before_a_port() {
+        let with = |vip: &str| Values { vip: Some(vip.parse().unwrap()), ..values() };
+        assert_eq!(fill("x", "{vip}:{port}", &with("127.0.0.1")).unwrap(), "127.0.0.1:8080");
+        assert_eq!(fill("x", "{vip}:{port}", &with("2001:2::1")).unwrap(), "[2001:2::1]:8080");
     }
 
     #[test]
