@@ -24,6 +24,17 @@ pub struct Interfaces {
     dev: File,
 }
 
+/// Whether an interface carries frames.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum State {
+    /// It is up and has a carrier.
+    Running,
+    /// It is up, but its other end is not.
+    NoCarrier,
+    /// It is down.
+    Down,
+}
+
 /// What passed an interface so far, as the kernel counts it.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Counters {
@@ -128,12 +139,16 @@ impl Interfaces {
     ///
     /// # Errors
     /// The kernel's reason: `ENODEV` when it is gone.
-    pub fn is_running(&self, name: &str) -> io::Result<bool> {
+    pub fn state(&self, name: &str) -> io::Result<State> {
         let mut request = named(name)?;
         self.control(libc::SIOCGIFFLAGS, &mut request)?;
         // SAFETY: the kernel has written the flags, and every bit pattern is a valid integer.
         let flags = i32::from(unsafe { request.ifr_ifru.ifru_flags });
-        Ok(flags & libc::IFF_UP != 0 && flags & libc::IFF_RUNNING != 0)
+        Ok(match (flags & libc::IFF_UP != 0, flags & libc::IFF_RUNNING != 0) {
+            (true, true) => State::Running,
+            (true, false) => State::NoCarrier,
+            (false, _) => State::Down,
+        })
     }
 
     /// Largest IP packet of an interface in bytes.
@@ -245,9 +260,9 @@ mod tests {
     #[test]
     fn loopback_is_running_and_a_missing_interface_is_an_error() {
         let interfaces = Interfaces::of_this_thread().unwrap();
-        assert!(interfaces.is_running("lo").unwrap() && interfaces.mtu("lo").unwrap() >= 1_280);
-        assert_eq!(interfaces.is_running("no-such").unwrap_err().raw_os_error(), Some(libc::ENODEV));
-        assert!(interfaces.is_running("a-name-that-is-too-long").is_err());
+        assert!(interfaces.state("lo").unwrap() == State::Running && interfaces.mtu("lo").unwrap() >= 1_280);
+        assert_eq!(interfaces.state("no-such").unwrap_err().raw_os_error(), Some(libc::ENODEV));
+        assert!(interfaces.state("a-name-that-is-too-long").is_err());
         let before = interfaces.counters("lo").unwrap();
         let (from, to) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
         from.send_to(&[0; 100], to.local_addr().unwrap()).unwrap();
@@ -265,7 +280,7 @@ mod tests {
             }
         };
         let inside = namespace.run(Interfaces::of_this_thread).unwrap().unwrap();
-        assert!(!inside.is_running("lo").unwrap(), "nobody has brought it up");
+        assert_eq!(inside.state("lo").unwrap(), State::Down, "nobody has brought it up");
         assert_eq!(inside.counters("lo"), Some(Counters::default()));
         assert!(inside.offload("lo", Offload::GenericSegmentation).unwrap());
         inside.set_offload("lo", Offload::GenericSegmentation, false).unwrap();

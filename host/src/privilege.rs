@@ -19,6 +19,12 @@ pub fn may_make_namespaces() -> bool {
     rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
 }
 
+/// Whether this process lives in a user namespace that does not have all users.
+pub fn in_user_namespace() -> bool {
+    // user_namespaces(7): the first one maps every id to itself.
+    fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().ne(["0", "0", "4294967295"]))
+}
+
 /// Moves this process into a user namespace of its own, in which it has all capabilities. It has to have
 /// one thread only.
 ///

@@ -163,6 +163,10 @@ pub fn spawn(
     intervals: &Sender<Interval>,
 ) -> io::Result<Vec<JoinHandle<Totals>>> {
     let workers = config.cores.len() as u32;
+    if let Some(namespace) = &config.namespace {
+        // Tried here, where a refusal can be said.
+        namespace.run(|| ())?;
+    }
     let spawn_one = |worker| {
         let context = socket::Context {
             config: config.clone(),
@@ -192,6 +196,9 @@ pub fn spawn(
 }
 
 fn run<T: Transport>(context: socket::Context, transport: T) -> Totals {
+    if let Some(namespace) = &context.config.namespace {
+        namespace.enter().expect("it was possible when the trial began, and to measure elsewhere would be wrong");
+    }
     match context.config.workload.clone() {
         WorkloadConfig::Tcp(close) => {
             let tcp = Tcp::new(context.config.operation, close);

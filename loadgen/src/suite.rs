@@ -151,7 +151,7 @@ fn prepare<'a>(
     if let Some(warning) = &chosen.warning {
         report::complain(&format!("warning: {warning}"));
     }
-    let folder = RunFolder::create(&options.reports, plan, &scenario::plan_text(plan), &environment)?;
+    let mut folder = RunFolder::create(&options.reports, plan, &scenario::plan_text(plan), &environment)?;
     let path = folder.path().to_owned();
     // Roles run in the folder of their logs or elsewhere; their paths have to stay valid.
     let absolute = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
@@ -162,6 +162,7 @@ fn prepare<'a>(
     }
     exports.tell(Kind::Begin);
     let testbed = testbed::start(plan, &absolute, &options.executable, interrupt)?;
+    folder.note_network(testbed.network())?;
     let parts = Parts {
         sources: limits::sources(plan).map_err(RunError::Infeasible)?,
         carrier: chosen.carrier,
@@ -281,7 +282,12 @@ impl<'a> Run<'a> {
                 let host = self.host_header(service);
                 let within = self.plan.load.connect_timeout + self.plan.load.response_timeout;
                 let question = Question { service, path: &http.request, host: &host, status: http.status };
-                ExpectedBody::Length(question.body_length(within, &self.interrupt)?)
+                let ask = || question.body_length(within, &self.interrupt);
+                let unreachable = |source| question.unreachable(source);
+                ExpectedBody::Length(match self.testbed.clients() {
+                    Some(namespace) => namespace.run(ask).map_err(unreachable)??,
+                    None => ask()?,
+                })
             }
         });
         Ok(())

@@ -8,6 +8,7 @@
 //! - `exec`: the supervisor of a program that is not ours.
 //! - `process`, `channel`: a child and its control channel, seen from the parent.
 //! - `dut`, `template`, `reflectors`: how they are started; `cgroup`: the DUT's CPU quota.
+//! - `netns`: namespaces for clients, DUT and servers.
 //! - [`placement`]: which cores; `sampler`: what they use.
 //! - [`ports`]: whether a plan has enough local ports; [`mod@doctor`], [`mod@environment`]: the host.
 
@@ -18,6 +19,7 @@ mod dut;
 pub mod environment;
 pub mod error;
 mod exec;
+mod netns;
 pub mod placement;
 pub mod ports;
 mod process;
@@ -38,6 +40,7 @@ use wire::ledger::Ledger;
 pub use doctor::{Finding, doctor};
 pub use environment::{Environment, environment};
 pub use error::TestbedError;
+pub use netns::prepare_privileges;
 pub use placement::Placement;
 pub use ports::{PortBudget, PortDemand, PortSysctls, port_budget};
 pub use reflectors::CONTROL_PORT_OFFSET;
@@ -50,6 +53,7 @@ use crate::measure::{Role, Sample};
 use crate::scenario::Plan;
 use crate::scenario::plan::DutKind;
 use dut::StartedDut;
+use netns::Netns;
 use process::{Context, Launcher, RoleProcess};
 use reflectors::Reflector;
 use sampler::{Family, RoleSampler};
@@ -64,8 +68,12 @@ const IDLE_TICK: Duration = Duration::from_millis(5);
 pub struct Testbed {
     // Fields are dropped in this order: the DUT before the reflectors, the launcher last.
     dut: Option<StartedDut>,
+    /// The services of a DUT that is a kernel.
+    kernel: Option<Vec<SocketAddr>>,
     reflectors: Vec<Reflector>,
+    /// The reflectors as clients reach them without the DUT.
     addresses: Vec<SocketAddr>,
+    network: Option<Netns>,
     external: Option<SocketAddr>,
     placement: Placement,
     samplers: Vec<RoleSampler>,
@@ -100,22 +108,39 @@ pub fn start(plan: &Plan, run_dir: &Path, executable: &Path, interrupt: &Interru
         program: executable.to_path_buf(),
         source,
     })?;
-    let context = Context { launcher: &launcher, executable, run_dir, interrupt };
+    let network = Netns::build(plan, &placement, run_dir)?;
+    let context = Context { launcher: &launcher, network: network.as_ref(), executable, run_dir, interrupt };
     let mut warnings = placement.warnings.clone();
+    warnings.extend(network.iter().flat_map(Netns::warnings).cloned());
     let (reflectors, said) = reflectors::start(&context, whole, &placement)?;
     warnings.extend(said);
     let named: Vec<_> = reflectors.iter().map(|reflector| (reflector.name.clone(), reflector.address)).collect();
-    let place = dut::Place { cores: &placement.dut, vip: plan.vip(), namespace: None, clients: None };
+    let namespace = |role| network.as_ref().map(|network: &Netns| network.of(role));
+    let (own, clients) = (namespace(Role::Dut), namespace(Role::Generator));
+    let place = dut::Place { cores: &placement.dut, vip: plan.vip(), namespace: own, clients };
     let dut = dut::start(&context, &plan.dut, &place, &named)?;
     warnings.extend(dut.iter().flat_map(|dut| &dut.warnings).map(|warning| format!("dut: {warning}")));
     let external = match plan.dut.kind {
         DutKind::External { address } => Some(address),
         _ => None,
     };
+    let kernel = netns::kernel::start(&context, &plan.dut, &place, &named)?;
     let samplers = samplers(plan, &placement, &reflectors, dut.as_ref());
-    let addresses = named.into_iter().map(|(_, address)| address).collect();
+    let addresses = reflectors.iter().map(|reflector| reflector.direct).collect();
     let links = links(external.iter().chain(&plan.remote_reflectors));
-    Ok(Testbed { dut, reflectors, addresses, external, placement, samplers, links, warnings, _launcher: launcher })
+    Ok(Testbed {
+        dut,
+        kernel,
+        reflectors,
+        addresses,
+        network,
+        external,
+        placement,
+        samplers,
+        links,
+        warnings,
+        _launcher: launcher,
+    })
 }
 
 /// Whether what a plan says about the testbed can be understood, before anything is started.
@@ -192,6 +217,9 @@ fn samplers(
 impl Testbed {
     /// Where clients connect: the DUT, or without one the reflectors.
     pub fn service(&self) -> Vec<SocketAddr> {
+        if let Some(services) = &self.kernel {
+            return services.clone();
+        }
         let dut = self.dut.as_ref().map(|dut| dut.service).or(self.external);
         dut.map_or_else(|| self.addresses.clone(), |address| vec![address])
     }
@@ -208,7 +236,20 @@ impl Testbed {
 
     /// The namespace that clients live in; `None` where it is this one.
     pub fn clients(&self) -> Option<&Namespace> {
-        None
+        self.network.as_ref().map(|network| network.of(Role::Generator))
+    }
+
+    /// What the run has made of the network, for the environment; null where it is this host's own.
+    pub fn network(&self) -> serde_json::Value {
+        self.network
+            .as_ref()
+            .map_or_else(Default::default, |network| serde_json::to_value(network.facts()).unwrap_or_default())
+    }
+
+    /// How the network has come to differ from what the run has made, if it has: no trial after that would be
+    /// one of the plan, and whoever changed it was not the DUT.
+    pub fn network_trouble(&self) -> Option<String> {
+        self.network.as_ref().and_then(Netns::trouble)
     }
 
     /// Which cores the roles run on.
@@ -243,11 +284,13 @@ impl Testbed {
         };
         let at_ns = host::clock::monotonic_ns();
         let sample = |sampler: &mut RoleSampler| sampler.sample(drops(sampler.role()), throttled(sampler.role()));
+        let mut links: Vec<_> = self.links.iter().filter_map(|name| link(name)).collect();
+        links.extend(self.network.iter().flat_map(Netns::samples));
         Sample {
             at_ns,
             roles: self.samplers.iter_mut().map(sample).collect(),
             cores: host::kernel::core_ticks(),
-            links: self.links.iter().filter_map(|name| link(name)).collect(),
+            links,
             memory_available_bytes: host::kernel::memory().0,
         }
     }

@@ -104,6 +104,19 @@ impl RunFolder {
         Self::begin(path, plan, plan_text, environment, Moment::now())
     }
 
+    /// Adds to the environment what the run has made of the network; null = nothing.
+    ///
+    /// # Errors
+    /// [`ReportError`] naming the file that cannot be written.
+    pub fn note_network(&mut self, network: Value) -> Result<(), ReportError> {
+        if network.is_null() {
+            return Ok(());
+        }
+        self.environment["network"] = network;
+        let path = self.path.join(archive::ENVIRONMENT);
+        replace(&path, environment_text(&path, &self.environment)?.as_bytes())
+    }
+
     /// Writes the same into a folder that is there already, for a run that began at `began`.
     ///
     /// # Errors
@@ -115,13 +128,13 @@ impl RunFolder {
         environment: &Value,
         began: Moment,
     ) -> Result<Self, ReportError> {
-        let environment_text = serde_json::to_string_pretty(environment)
-            .map_err(|source| ReportError::format("the environment", &path.join(archive::ENVIRONMENT), source))?;
+        let environment_path = path.join(archive::ENVIRONMENT);
+        let environment_text = environment_text(&environment_path, environment)?;
         if !plan.scenario_text.is_empty() {
             replace(&path.join("scenario.toml"), plan.scenario_text.as_bytes())?;
         }
         replace(&path.join(PLAN), plan_text.as_bytes())?;
-        replace(&path.join(archive::ENVIRONMENT), (environment_text + "\n").as_bytes())?;
+        replace(&environment_path, environment_text.as_bytes())?;
         write_dut(&path, plan)?;
         write_begun(&path, plan, environment, began)?;
 
@@ -287,6 +300,11 @@ pub(super) fn make_unique(parent: &Path, stamp: &str) -> Result<PathBuf, ReportE
 }
 
 /// Writes what was asked, for programs that read the folder.
+fn environment_text(path: &Path, environment: &Value) -> Result<String, ReportError> {
+    let text = serde_json::to_string_pretty(environment);
+    Ok(text.map_err(|source| ReportError::format("the environment", path, source))? + "\n")
+}
+
 fn write_begun(folder: &Path, plan: &Plan, environment: &Value, began: Moment) -> Result<(), ReportError> {
     let fact = |name: &str| environment[name].as_str().map(str::to_owned);
     let begun = Begun {

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use wire::frame::IpVersion;
+use wire::units::BitRate;
 
 use super::addresses::Addresses;
 use super::dut::{self, DutName, Resolve};
@@ -211,7 +212,7 @@ impl TestbedInput<'_> {
             mtu,
             offloads: written.offloads.unwrap_or_else(|| !self.sends_frames()),
             receive_steering: written.receive_steering.unwrap_or(default.receive_steering),
-            speed_bps: written.speed.map(|speed| speed.as_f64().max(1.0) as u64),
+            speed_bps: written.speed.map(BitRate::as_u64),
         })
     }
 

@@ -113,7 +113,7 @@ pub struct Most {
 /// # Errors
 /// The arithmetic, when the loads that the plan names need more ports than there are.
 pub fn most(plan: &Plan, cores: &[usize], ceiling: Option<f64>, carrier: &Carrier) -> Result<Option<Most>, String> {
-    let ports = plan_ports(plan, PortSysctls::read())?;
+    let ports = plan_ports(plan, PortSysctls::of(plan.testbed.network))?;
     Ok(match plan.load.unit {
         Unit::Connections => {
             let workers = cores.len().max(1) as u64;

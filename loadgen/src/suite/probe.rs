@@ -120,7 +120,8 @@ impl Question<'_> {
         Ok(stream)
     }
 
-    fn unreachable(self, source: io::Error) -> ProbeError {
+    /// Why nobody answered.
+    pub(super) fn unreachable(self, source: io::Error) -> ProbeError {
         ProbeError::Unreachable { service: self.service, path: self.path.to_owned(), source }
     }
 

@@ -136,7 +136,8 @@ impl Rounds {
         let Self { places, executable, interrupt, live } = self;
         let place = &mut places[contender];
         let testbed = testbed::start(&place.plan, &place.path, executable, interrupt)?;
-        let folder = place.folder.take().expect("every run gives its folder back");
+        let mut folder = place.folder.take().expect("every run gives its folder back");
+        folder.note_network(testbed.network())?;
         let parts = Parts {
             sources: place.sources.clone(),
             carrier: place.carrier.clone(),

@@ -48,7 +48,7 @@ pub struct Finding {
 pub fn doctor(plan: Option<&Plan>, files: &[DutFile], calibration: Option<Calibration>) -> Vec<Finding> {
     let facts = Facts {
         environment: environment(),
-        ports: PortSysctls::read(),
+        ports: plan.map_or_else(PortSysctls::read, |plan| PortSysctls::of(plan.testbed.network)),
         hard_descriptor_limit: host::kernel::raise_descriptor_limit(),
         quota_folder: cgroup::writable_parent(),
         programs: programs::look(files),

@@ -65,6 +65,49 @@ pub enum TestbedError {
         /// The kernel's reason.
         source: io::Error,
     },
+    /// Nobody lets this user make network namespaces.
+    #[error(
+        "network = \"netns\" needs network namespaces, which this user may not make; run it as root (sudo), let ordinary \
+         users have user namespaces (sysctl kernel.unprivileged_userns_clone=1, on Ubuntu also \
+         kernel.apparmor_restrict_unprivileged_userns=0), or use network = \"loopback\""
+    )]
+    Namespaces {
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// A kernel is to be the DUT where the run has no namespace to make it so.
+    #[error(
+        "kind = \"kernel\" changes routes and filters, which the run does only in namespaces of its own; use network = \"netns\""
+    )]
+    KernelWithoutNamespaces,
+    /// A setting of a namespace that results rely on was refused.
+    #[error(
+        "{name} cannot be set in the namespace {namespace} of the testbed; run it as root, or use network = \"loopback\""
+    )]
+    Sysctl {
+        /// The sysctl.
+        name: &'static str,
+        /// Whose namespace.
+        namespace: &'static str,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// A command that builds the testbed failed.
+    #[error("`{line}` failed in a namespace of the testbed: {how}{log}")]
+    Command {
+        /// Program and arguments.
+        line: String,
+        /// How it ended.
+        how: String,
+        /// The last lines of its log, formatted.
+        log: LogTail,
+    },
+    /// The network is not as it was built.
+    #[error("the network of the testbed does not work: {how}; does another program change interfaces here?")]
+    Network {
+        /// What is wrong with it.
+        how: String,
+    },
     /// A program is not installed.
     #[error("the program {program:?} was not found in PATH; {}", install_hint(package.as_deref()))]
     Missing {

@@ -84,7 +84,7 @@ impl Placement {
 }
 
 fn is_started(plan: &TestbedPlan) -> bool {
-    matches!(plan.dut.kind, DutKind::Reference { .. } | DutKind::Command { .. })
+    matches!(plan.dut.kind, DutKind::Reference { .. } | DutKind::Command { .. } | DutKind::Kernel { .. })
 }
 
 /// The cores kept for the DUT: those of an external one on this host are not ours to set, but left

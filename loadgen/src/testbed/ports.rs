@@ -30,6 +30,17 @@ pub struct PortSysctls {
 }
 
 impl PortSysctls {
+    /// Those of the namespaces that a run makes: it sets them.
+    pub const OF_OWN_NAMESPACES: Self = Self { first: 1_024, last: 65_535, tw_reuse: 1, timestamps: true };
+
+    /// Those that decide for a network: of namespaces that the run makes, or of this process.
+    pub fn of(network: Network) -> Self {
+        match network {
+            Network::Netns => Self::OF_OWN_NAMESPACES,
+            Network::Loopback | Network::External => Self::read(),
+        }
+    }
+
     /// Reads them for the network namespace of this process.
     pub fn read() -> Self {
         let number = |name: &str| host::kernel::sysctl(name).and_then(|text| text.parse::<u8>().ok());

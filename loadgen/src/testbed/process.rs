@@ -20,6 +20,7 @@ use wire::control::{Command as Order, Event};
 
 use super::channel::{Channel, ChannelError};
 use super::error::{LogTail, TestbedError};
+use super::netns::Netns;
 use crate::interrupt::Interrupt;
 use crate::measure::Role;
 
@@ -60,6 +61,8 @@ impl Launcher {
 pub(super) struct Context<'a> {
     /// Starts them.
     pub(super) launcher: &'a Launcher,
+    /// The namespaces they live in, if the run has made some.
+    pub(super) network: Option<&'a Netns>,
     /// The executable that has the roles.
     pub(super) executable: &'a Path,
     /// Where logs and configurations go.
@@ -95,7 +98,11 @@ impl RoleProcess {
         let start = || -> io::Result<(Child, Channel)> {
             let (ours, theirs) = UnixStream::pair()?;
             let mut command = Command::new(context.executable);
-            command.arg("role").args(arguments).process_group(0);
+            command.arg("role");
+            if let Some(network) = context.network {
+                command.args(["--namespace", &network.of(role).path()]);
+            }
+            command.args(arguments).process_group(0);
             command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(output).stderr(errors);
             Ok((context.launcher.spawn(command)?, Channel::new(ours)))
         };

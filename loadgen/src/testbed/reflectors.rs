@@ -13,7 +13,8 @@ use super::error::TestbedError;
 use super::placement::Placement;
 use super::process::{Context, RoleProcess};
 use crate::measure::Role;
-use crate::scenario::plan::{Plan, WorkloadKind};
+use crate::scenario::addresses::Addresses;
+use crate::scenario::plan::{Network, Plan, WorkloadKind};
 
 /// How long a reflector may take to send its ledger.
 const LEDGER_BOUND: Duration = Duration::from_secs(2);
@@ -28,6 +29,8 @@ pub const CONTROL_PORT_OFFSET: u16 = 1;
 pub(super) struct Reflector {
     pub(super) name: String,
     pub(super) address: SocketAddr,
+    /// Where clients reach it without the DUT.
+    pub(super) direct: SocketAddr,
     /// `None` for a remote one.
     pub(super) process: Option<RoleProcess>,
     /// The control connection of a remote one, if it has one.
@@ -48,12 +51,12 @@ pub(super) fn start(
 ) -> Result<(Vec<Reflector>, Vec<String>), TestbedError> {
     let mut warnings = Vec::new();
     let mut reflectors = Vec::new();
-    for number in 0..plan.testbed.reflectors as usize {
-        let name = format!("r{number}");
-        let mut line = super::placed_arguments(&placement.reflector(number), None);
+    for number in 0..plan.testbed.reflectors {
+        let at = number as usize;
+        let mut line = super::placed_arguments(&placement.reflector(at), None);
         line.extend(["reflector", "--"].map(str::to_owned));
-        line.extend(arguments(plan, &name));
-        reflectors.push((name, RoleProcess::spawn(context, Role::Reflector(number), &line)?));
+        line.extend(arguments(plan, number));
+        reflectors.push((name(number), RoleProcess::spawn(context, Role::Reflector(at), &line)?));
     }
     // They start side by side and are waited for afterwards.
     let mut started = Vec::new();
@@ -63,7 +66,11 @@ pub(super) fn start(
         let Some(&address) = ready.addresses.first() else {
             return Err(process.failed("it says that it serves no address".to_owned()));
         };
-        started.push(Reflector::new(name, address, Some(process), None));
+        // In namespaces it has two addresses; elsewhere the DUT and the clients meet it at the same one.
+        let direct = ready.addresses.get(1).filter(|_| context.network.is_some()).copied().unwrap_or(address);
+        let mut reflector = Reflector::new(name, address, Some(process), None);
+        reflector.direct = direct;
+        started.push(reflector);
     }
     for &address in &plan.testbed.remote_reflectors {
         let name = format!("r{}", started.len());
@@ -77,24 +84,30 @@ pub(super) fn start(
 }
 
 /// The arguments of one reflector of a plan.
-fn arguments(plan: &Plan, name: &str) -> Vec<String> {
-    let mut line = ["--instance", name, "--listen", &listener(plan)].map(str::to_owned).to_vec();
+fn arguments(plan: &Plan, number: u32) -> Vec<String> {
+    let mut line = ["--instance".to_owned(), name(number)].to_vec();
+    let scheme = if matches!(plan.workload.kind, WorkloadKind::Udp(_)) { "udp://" } else { "" };
+    for ip in listen_on(plan, number) {
+        line.extend(["--listen".to_owned(), format!("{scheme}{}", SocketAddr::new(ip, 0))]);
+    }
     line.extend(plan.testbed.reflector_arguments.iter().cloned());
     line
 }
 
-/// Where a reflector of a plan listens, and what it speaks there.
-fn listener(plan: &Plan) -> String {
-    match &plan.workload.kind {
-        WorkloadKind::Udp(udp) => {
-            let ip: IpAddr = match udp.ip_version {
-                IpVersion::V4 => Ipv4Addr::LOCALHOST.into(),
-                IpVersion::V6 => Ipv6Addr::LOCALHOST.into(),
-            };
-            format!("udp://{}", SocketAddr::from((ip, 0)))
-        }
-        WorkloadKind::Tcp | WorkloadKind::Http(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string(),
+/// Where a reflector listens: on loopback; or in its namespace, towards the DUT and on the direct link.
+fn listen_on(plan: &Plan, number: u32) -> Vec<IpAddr> {
+    if plan.testbed.network == Network::Netns {
+        let addresses = Addresses(plan.testbed.links.ip_version);
+        return vec![addresses.server(number), addresses.direct_server(number)];
     }
+    match &plan.workload.kind {
+        WorkloadKind::Udp(udp) if udp.ip_version == IpVersion::V6 => vec![Ipv6Addr::LOCALHOST.into()],
+        WorkloadKind::Udp(_) | WorkloadKind::Tcp | WorkloadKind::Http(_) => vec![Ipv4Addr::LOCALHOST.into()],
+    }
+}
+
+fn name(number: u32) -> String {
+    format!("r{number}")
 }
 
 /// Whether reflectors would take the plan's arguments.
@@ -102,7 +115,7 @@ pub(super) fn check(plan: &Plan) -> Result<(), TestbedError> {
     if plan.testbed.reflectors == 0 {
         return Ok(());
     }
-    super::roles::check_reflector(&arguments(plan, "r0")).map_err(|message| TestbedError::ReflectorArguments {
+    super::roles::check_reflector(&arguments(plan, 0)).map_err(|message| TestbedError::ReflectorArguments {
         found: plan.testbed.reflector_arguments.clone(),
         message,
     })
@@ -123,7 +136,7 @@ fn connect(address: SocketAddr) -> std::io::Result<Channel> {
 
 impl Reflector {
     fn new(name: String, address: SocketAddr, process: Option<RoleProcess>, remote: Option<Channel>) -> Self {
-        Self { name, address, process, remote, outstanding: 0, last: None, broken: None }
+        Self { name, address, direct: address, process, remote, outstanding: 0, last: None, broken: None }
     }
 
     fn channel(&mut self) -> Option<&mut Channel> {

@@ -1,7 +1,7 @@
 //! What a child process of a run does: the hidden subcommand `loadgen role …`.
 //!
-//! A role finds its control channel at file descriptor 0. It pins itself and joins its control group
-//! before it starts anything, says that it is ready, answers orders, and ends at a stop or when the
+//! A role finds its control channel at file descriptor 0. It enters its namespace, pins itself and joins its
+//! control group before it starts anything, says that it is ready, answers orders, and ends at a stop or when the
 //! channel ends. This is the only file of the crate that imports `lb` and `reflector`.
 
 use std::ffi::OsString;
@@ -30,6 +30,9 @@ pub struct RoleArgs {
     /// Cores that the role and all it starts run on; empty = where the parent runs.
     #[arg(long, value_delimiter = ',')]
     cores: Vec<usize>,
+    /// Network namespace that the role lives in.
+    #[arg(long)]
+    namespace: Option<String>,
     /// Control group that the role joins.
     #[arg(long)]
     group: Option<PathBuf>,
@@ -83,6 +86,11 @@ pub fn role_main(args: &RoleArgs) -> ExitCode {
 /// is a warning.
 fn prepare(args: &RoleArgs) -> Result<Vec<String>, String> {
     let mut warnings = Vec::new();
+    if let Some(path) = &args.namespace {
+        // Before there is another thread: each has a namespace of its own.
+        let entered = host::namespace::enter_path(path);
+        entered.map_err(|error| format!("cannot enter the network namespace {path}: {error}"))?;
+    }
     // Who has a control group stays alive to clean up after a killed parent, and so does the supervisor;
     // they see the channel's end.
     if args.group.is_none()
