@@ -45,7 +45,7 @@ struct Line {
 
 impl Cap {
     pub(crate) fn new(cap: RateCap) -> Self {
-        let line = Line { gcra: Gcra::new(cap.rate.as_f64()), waiting: VecDeque::new() };
+        let line = Line { gcra: Gcra::new(cap.rate.as_f64(), cap.burst), waiting: VecDeque::new() };
         Self { over: cap.over, unit: cap.unit, line: Mutex::new(line), begun: Notify::new() }
     }
 
@@ -72,6 +72,18 @@ impl Cap {
             self.begun.notify_one();
         }
         Admission::Wait(ticket)
+    }
+
+    /// Grants a datagram at `now_ns` unless it comes too early. Datagrams wait with their thread; `queued`
+    /// says that this one has waited for the cap.
+    pub(crate) fn grant(&self, now_ns: u64, queued: bool) -> bool {
+        let gcra = &mut self.line().gcra;
+        if queued { gcra.grant_queued(now_ns) } else { gcra.grant(now_ns) }
+    }
+
+    /// From when on the next datagram will be granted.
+    pub(crate) fn opens_ns(&self) -> u64 {
+        self.line().gcra.opens_ns()
     }
 
     /// Calls those who wait when it is their turn; runs for ever, on one thread.
@@ -116,7 +128,7 @@ mod tests {
 
     fn cap(rate: f64, over: Over) -> Cap {
         let rate = wire::units::Rate::per_second(rate).unwrap();
-        Cap::new(RateCap { rate, over, unit: CapUnit::Connections })
+        Cap::new(RateCap { rate, over, unit: CapUnit::Connections, burst: crate::pace::BURST })
     }
 
     fn fill(cap: &Cap, now_ns: u64) -> Ticket {

@@ -22,7 +22,9 @@ use wire::document::Document;
 use wire::ledger::Ledger;
 use wire::units::{ByteSize, Percent, Rate, Span};
 
-use crate::config::{CapFile, CapUnit, Config, File, Kind, ListenerFile, Over, SpreadFile, StallFile};
+use crate::config::{
+    CapFile, CapUnit, Config, File, Kind, ListenerFile, OneIn, Over, SpreadFile, StallFile, Stalled, UdpFile,
+};
 use crate::{Reflector, start};
 
 /// A web server that answers as it is asked to and keeps books of what it saw.
@@ -70,8 +72,13 @@ struct Options {
     #[arg(long, value_name = "refuse|queue", requires = "rate_cap", value_parser = over)]
     over: Option<Over>,
     /// What the rate cap counts
-    #[arg(long, value_name = "connections|requests", requires = "rate_cap", value_parser = unit)]
+    #[arg(long, value_name = "connections|requests|datagrams", requires = "rate_cap", value_parser = unit)]
     unit: Option<CapUnit>,
+    /// What the rate cap grants in a row after idle time: so long at its rate [default: 20ms]
+    #[arg(long, value_name = "DURATION", requires = "rate_cap")]
+    burst: Option<Span>,
+    #[command(flatten, next_help_heading = "Datagrams, by the sequence of each stream")]
+    udp: UdpOptions,
     /// Most connections open at once; more are reset
     #[arg(long, value_name = "N")]
     connection_cap: Option<u64>,
@@ -90,6 +97,48 @@ struct Options {
     /// Address for ledger and stop commands, one JSON object per line; whoever reaches it can stop the reflector
     #[arg(long, value_name = "ADDRESS")]
     control: Option<SocketAddr>,
+}
+
+/// Faults of datagrams. N means one in N; N+K those whose sequence leaves K when divided by N.
+#[derive(Debug, clap::Args)]
+struct UdpOptions {
+    /// Do not answer one in N, or in N those at K: 1000, 1000+7
+    #[arg(long, value_name = "N[+K]")]
+    udp_drop: Option<OneIn>,
+    /// Answer one in N with one byte changed
+    #[arg(long, value_name = "N[+K]")]
+    udp_corrupt: Option<OneIn>,
+    /// Answer one in N twice
+    #[arg(long, value_name = "N[+K]")]
+    udp_duplicate: Option<OneIn>,
+    /// Answer one in N after the next one of its stream
+    #[arg(long, value_name = "N[+K]")]
+    udp_swap: Option<OneIn>,
+    /// Send it alone if that has not come by then [default: 100ms]
+    #[arg(long, value_name = "DURATION", requires = "udp_swap")]
+    udp_swap_wait: Option<Span>,
+    /// What a stall does to datagrams: answer them at its end, or never
+    #[arg(long, value_name = "hold|drop", requires = "stall_at", value_parser = stalled)]
+    udp_stall: Option<Stalled>,
+}
+
+impl UdpOptions {
+    fn override_in(&self, file: &mut UdpFile) {
+        file.drop = self.udp_drop.or(file.drop);
+        file.corrupt = self.udp_corrupt.or(file.corrupt);
+        file.duplicate = self.udp_duplicate.or(file.duplicate);
+        file.swap = self.udp_swap.or(file.swap);
+        file.swap_wait = self.udp_swap_wait.or(file.swap_wait);
+        file.stall = self.udp_stall.or(file.stall);
+    }
+}
+
+fn stalled(text: &str) -> Result<Stalled, &'static str> {
+    match text {
+        "hold" => Ok(Stalled::Hold),
+        "drop" => Ok(Stalled::Drop),
+        _ => Err("expected hold or drop"),
+    }
 }
 
 fn listener(text: &str) -> Result<ListenerFile, String> {
@@ -118,7 +167,8 @@ fn unit(text: &str) -> Result<CapUnit, &'static str> {
     match text {
         "connections" => Ok(CapUnit::Connections),
         "requests" => Ok(CapUnit::Requests),
-        _ => Err("expected connections or requests"),
+        "datagrams" => Ok(CapUnit::Datagrams),
+        _ => Err("expected connections, requests or datagrams"),
     }
 }
 
@@ -182,12 +232,13 @@ fn override_with(mut file: File, options: Options) -> File {
         file.cores = options.cores;
     }
     if let Some(rate) = options.rate_cap {
-        let (over, unit) = (options.over.unwrap_or_default(), options.unit.unwrap_or_default());
-        file.rate_cap = Some(CapFile { rate, over, unit });
+        let over = options.over.unwrap_or_default();
+        file.rate_cap = Some(CapFile { rate, over, unit: options.unit, burst: options.burst });
     }
     if let (Some(at), Some(length)) = (options.stall_at, options.stall_for) {
         file.stall = Some(StallFile { at, length, every: None });
     }
+    options.udp.override_in(&mut file.udp);
     file.instance = options.instance.or(file.instance);
     file.size = options.size.map(SpreadFile::Fixed).or(file.size);
     file.delay = options.delay.map(SpreadFile::Fixed).or(file.delay);

@@ -3,6 +3,7 @@
 //! A TOML text becomes a [`File`] (as written) and that a [`Config`]; the command line changes the
 //! `File` before. It binds nothing and reads no files: the caller has the text.
 
+mod datagrams;
 mod file;
 
 use std::net::SocketAddr;
@@ -14,6 +15,8 @@ use wire::units::Rate;
 
 pub use crate::behaviour::{Defaults, Failures, ResetAt, Spread};
 pub use crate::pace::Stall;
+pub use crate::udp::{Faults, OneIn};
+pub use datagrams::{Datagrams, Stalled, UdpFile};
 pub use file::{CapFile, ChecksFile, File, LimitsFile, ListenerFile, SpreadFile, StallFile};
 
 /// What is spoken on a listener.
@@ -64,7 +67,7 @@ pub struct Listener {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Over {
-    /// Connections are reset at once, requests get 503.
+    /// Connections are reset at once, requests get 503, datagrams no answer.
     #[default]
     Refuse,
     /// They wait, first come first served, for their turn at exactly the capped rate.
@@ -80,17 +83,21 @@ pub enum CapUnit {
     Connections,
     /// Requests, without health checks; plain TCP has none and is not capped.
     Requests,
+    /// Datagrams; those of a sink are not capped.
+    Datagrams,
 }
 
 /// A rate that is never exceeded in the long run, over all threads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RateCap {
-    /// Connections or requests per second.
+    /// Connections, requests or datagrams per second.
     pub rate: Rate,
     /// What happens above it.
     pub over: Over,
     /// What it counts.
     pub unit: CapUnit,
+    /// What is granted at most in a row after idle time: this long at the rate, but at least one.
+    pub burst: Duration,
 }
 
 /// Bounds on what a peer may send and how long it may take.
@@ -150,6 +157,8 @@ pub struct Config {
     pub seed: u64,
     /// What requests get that ask for nothing else.
     pub defaults: Defaults,
+    /// What is done to datagrams beside that.
+    pub datagrams: Datagrams,
     /// Windows in which nothing is answered.
     pub stall: Option<Stall>,
     /// The rate cap, if any.
@@ -174,6 +183,7 @@ impl Config {
             cores: Vec::new(),
             seed: 1,
             defaults: Defaults::default(),
+            datagrams: Datagrams::default(),
             stall: None,
             rate_cap: None,
             connection_cap: None,

@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
-/// What is granted at most in a row after idle time: this long at the capped rate.
-const BURST_PS: u128 = 20_000_000_000;
+/// What is granted at most in a row after idle time, unless something else is asked for: this long at
+/// the capped rate.
+pub(crate) const BURST: Duration = Duration::from_millis(20);
 /// Slots that a busy queue may catch up on after its thread was held up; more are lost.
 const CATCH_UP_PS: u128 = 1_000_000_000_000;
 
@@ -23,11 +24,12 @@ pub(crate) struct Gcra {
 }
 
 impl Gcra {
-    pub(crate) fn new(events_per_second: f64) -> Self {
+    /// At most `burst` at the rate is granted in a row after idle time.
+    pub(crate) fn new(events_per_second: f64, burst: Duration) -> Self {
         // The cast saturates: whatever the rate, the period is between 1 ps and 213 days.
         let period_ps = u128::from(((1e12 / events_per_second).round() as u64).max(1));
         // At least one period: otherwise events that come evenly at the cap would fail by jitter.
-        Self { period_ps, tolerance_ps: BURST_PS.max(period_ps), due_ps: 0 }
+        Self { period_ps, tolerance_ps: (burst.as_nanos() * 1000).min(u128::from(u64::MAX)).max(period_ps), due_ps: 0 }
     }
 
     /// Grants an event at `now_ns` unless it comes too early.
@@ -89,7 +91,7 @@ mod tests {
     #[test]
     fn the_long_run_rate_is_the_cap_however_much_is_asked() {
         for rate in [7.0, 333.0, 1500.0, 100_000.0] {
-            let mut gcra = Gcra::new(rate);
+            let mut gcra = Gcra::new(rate, BURST);
             let step_ns = (1e9 / rate / 3.7) as u64;
             let seconds = 60;
             let asked = seconds * 1_000_000_000 / step_ns;
@@ -102,7 +104,7 @@ mod tests {
 
     #[test]
     fn events_that_come_evenly_at_the_cap_are_all_granted_in_spite_of_jitter() {
-        let mut gcra = Gcra::new(1000.0);
+        let mut gcra = Gcra::new(1000.0, BURST);
         for n in 0..10_000_u64 {
             let jitter = if n % 2 == 0 { 9 * MS } else { 0 };
             assert!(gcra.grant(1_000 * MS + n * MS + jitter), "event {n}");
@@ -111,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_queue_that_wakes_late_still_gets_every_slot() {
-        let mut gcra = Gcra::new(1000.0);
+        let mut gcra = Gcra::new(1000.0, BURST);
         assert!(gcra.grant(0));
         let mut granted = 1;
         // Woken every 50 ms, more than the burst tolerance, for 10 s.
@@ -125,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_queue_opens_when_it_says() {
-        let mut gcra = Gcra::new(100.0);
+        let mut gcra = Gcra::new(100.0, BURST);
         while gcra.grant(1_000 * MS) {}
         let opens = gcra.opens_ns();
         assert!(!gcra.grant_queued(opens - 1));
@@ -136,7 +138,7 @@ mod tests {
     fn the_rate_holds_however_long_the_host_has_been_up() {
         let year_ns = 365 * 86_400 * 1000 * MS;
         for up_ns in [213 * 86_400 * 1000 * MS, year_ns, 100 * year_ns, u64::MAX - 20_000 * MS] {
-            let mut gcra = Gcra::new(1000.0);
+            let mut gcra = Gcra::new(1000.0, BURST);
             // Ten thousand are asked for per second, for ten seconds.
             let granted = (0..100_000).filter(|n| gcra.grant(up_ns + n * MS / 10)).count();
             assert!((10_000..=10_021).contains(&granted), "{granted} at {up_ns} ns");
@@ -149,7 +151,7 @@ mod tests {
     fn a_tiny_rate_grants_no_more_than_two_and_then_makes_wait() {
         for rate in [0.001, 1e-6, 1e-12, f64::MIN_POSITIVE] {
             for now_ns in [1, 1_000 * MS, u64::MAX] {
-                let mut gcra = Gcra::new(rate);
+                let mut gcra = Gcra::new(rate, BURST);
                 let granted = (0..10).filter(|_| gcra.grant(now_ns) || gcra.grant_queued(now_ns)).count();
                 assert!((1..=2).contains(&granted), "{granted} at {rate}/s and {now_ns} ns");
                 assert!(gcra.opens_ns() > now_ns || now_ns == u64::MAX);

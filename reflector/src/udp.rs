@@ -1,4 +1,4 @@
-//! UDP: every datagram is sent back unchanged, or only counted.
+//! UDP: every datagram is sent back, unchanged but for faults on purpose, or only counted.
 //!
 //! Each thread of the reflector has one more for datagrams, with sockets of its own (`SO_REUSEPORT`),
 //! so that they are answered without a task, a timer wheel or a lock shared with others: one call
@@ -6,7 +6,10 @@
 //! from the address that was asked.
 //! Invariant: a ledger is taken between two turns, so an answer that has been sent has been counted.
 
+mod faults;
+mod held;
 mod outbox;
+mod port;
 mod tally;
 mod worker;
 
@@ -20,12 +23,17 @@ use wire::ledger::UdpLedger;
 
 use crate::config::Kind;
 use crate::server::{Shared, pin};
+pub use faults::{Faults, OneIn};
 use tally::{Lengths, Tally};
 use worker::Worker;
 
 /// What each socket may keep until its thread comes to it: some ten thousand small frames, because
 /// the kernel counts more than a frame's bytes.
 const BUFFER_BYTES: usize = 8 << 20;
+/// Datagrams of one batch.
+const BATCH: usize = 64;
+/// Longest payload: 65,507 bytes over IPv4 and 65,527 over IPv6.
+const PAYLOAD_MAX: usize = 65_535;
 
 /// Binds one socket.
 pub(crate) fn bind(address: SocketAddr, shared_port: bool) -> io::Result<UdpSocket> {
@@ -60,7 +68,7 @@ pub(crate) fn start(shared: &Arc<Shared>, sockets: Vec<Vec<(UdpSocket, Kind)>>) 
     for (index, sockets) in sockets.into_iter().enumerate().filter(|(_, sockets)| !sockets.is_empty()) {
         let tally = Arc::new(Mutex::new(Tally::new(Arc::clone(&lengths))));
         service.tallies.push(Arc::clone(&tally));
-        let mut worker = Worker::new(sockets, tally, stopped.try_clone()?);
+        let mut worker = Worker::new(Arc::clone(shared), sockets, tally, stopped.try_clone()?);
         let (shared, ready) = (Arc::clone(shared), ready.clone());
         let body = move || {
             // The starter waits for every thread, so somebody listens.

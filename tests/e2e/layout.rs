@@ -120,6 +120,8 @@ fn pure_files_are_pure() {
         "lb/src/health/state",
         "reflector/src/behaviour",
         "reflector/src/pace",
+        "reflector/src/udp/faults",
+        "reflector/src/udp/held",
         "tests/src/peers/judge",
         "tests/src/peers/plan",
         "tests/src/peers/statistics",

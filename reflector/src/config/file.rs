@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use wire::units::{ByteSize, Percent, Rate, Span};
 
-use super::{CapUnit, Checks, Config, ConfigError, Kind, Limits, Listener, Over, RateCap, ResetAt, Stall};
+use super::datagrams::{self, UdpFile};
+use super::{CapUnit, Checks, Config, ConfigError, Kind, Limits, Listener, Over, ResetAt, Stall};
 use crate::behaviour::{DELAY_MAX, Defaults, Failures, SIZE_MAX, Spread};
 
 /// A reflector's TOML file as written.
@@ -43,6 +44,8 @@ pub struct File {
     pub failure_share: Option<Percent>,
     /// Status of those that fail.
     pub failure_status: Option<u16>,
+    /// What is done to datagrams.
+    pub udp: UdpFile,
     /// Windows in which nothing is answered.
     pub stall: Option<StallFile>,
     /// Rate cap.
@@ -102,9 +105,12 @@ pub struct CapFile {
     /// `refuse` or `queue`.
     #[serde(default)]
     pub over: Over,
-    /// `connections` or `requests`.
+    /// `connections`, `requests` or `datagrams`.
     #[serde(default)]
-    pub unit: CapUnit,
+    pub unit: Option<CapUnit>,
+    /// What is granted in a row after idle time.
+    #[serde(default)]
+    pub burst: Option<Span>,
 }
 
 /// `[limits]` as written.
@@ -145,15 +151,17 @@ impl TryFrom<File> for Config {
         if threads.get() > THREADS_MAX {
             return refuse("threads", format!("{threads} threads; expected 1 to {THREADS_MAX}"));
         }
+        let defaults = defaults(&file)?;
         Ok(Self {
             instance,
             listeners: file.listen.iter().map(|l| Listener { address: l.address, kind: l.kind }).collect(),
             threads,
             cores: file.cores.clone(),
             seed: file.seed.unwrap_or(1),
-            defaults: defaults(&file)?,
+            defaults,
+            datagrams: datagrams::datagrams(&file, defaults.delay)?,
             stall: file.stall.map(stall).transpose()?,
-            rate_cap: file.rate_cap.map(rate_cap).transpose()?,
+            rate_cap: file.rate_cap.map(|cap| datagrams::rate_cap(&file, cap)).transpose()?,
             connection_cap: file.connection_cap,
             limits: limits(&file.limits)?,
             drain: file.drain.map_or(Duration::from_secs(5), |span| span.0),
@@ -163,8 +171,6 @@ impl TryFrom<File> for Config {
 }
 
 const THREADS_MAX: usize = 1024;
-/// Slowest rate cap, per second: whoever waits for less has mistaken the unit.
-const RATE_MIN: f64 = 0.001;
 
 fn instance(written: Option<String>) -> Result<String, ConfigError> {
     let name = written.unwrap_or_else(|| "reflector".to_owned());
@@ -243,15 +249,6 @@ fn spread<T: Copy>(
         }
     };
     if largest > max { refuse(key, format!("too large; expected at most {max_text}")) } else { Ok(spread) }
-}
-
-fn rate_cap(CapFile { rate, over, unit }: CapFile) -> Result<RateCap, ConfigError> {
-    if rate.as_f64() < RATE_MIN {
-        let seconds = 1.0 / RATE_MIN;
-        let message = format!("{rate} is too slow; expected at least {RATE_MIN}/s, which is one in {seconds} s");
-        return refuse("rate_cap.rate", message);
-    }
-    Ok(RateCap { rate, over, unit })
 }
 
 fn stall(written: StallFile) -> Result<Stall, ConfigError> {

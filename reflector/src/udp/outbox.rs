@@ -24,11 +24,17 @@ pub(super) struct Outbox {
     /// Lengths of what was queued since the outbox was last empty, and how many of them are done.
     lengths: Vec<usize>,
     done: usize,
+    size: usize,
 }
 
 impl Outbox {
     pub(super) fn new(count: usize, size: usize) -> Self {
-        Self { sender: Sender::new(count, size), lengths: Vec::with_capacity(count), done: 0 }
+        Self { sender: Sender::new(count, size), lengths: Vec::with_capacity(count), done: 0, size: count }
+    }
+
+    /// How many more can be queued.
+    pub(super) fn room(&self) -> usize {
+        self.size - self.lengths.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {

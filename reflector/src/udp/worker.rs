@@ -1,4 +1,4 @@
-//! One thread that answers datagrams: wait for a socket, take a batch, answer it.
+//! One thread that answers datagrams: wait for a socket or for a time, and give each socket its turn.
 //!
 //! While a socket's buffer is full nothing more is read from it: what then comes too much is dropped
 //! by the kernel in front of this socket, and the books say so.
@@ -11,14 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use host::datagram::Receiver;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::outbox::{Outbox, Way};
+use super::port::Port;
 use super::tally::Tally;
+use super::{BATCH, PAYLOAD_MAX};
 use crate::config::Kind;
+use crate::server::Shared;
 
-/// Datagrams of one batch.
-const BATCH: usize = 64;
-/// Longest payload: 65,507 bytes over IPv4 and 65,527 over IPv6.
-const PAYLOAD_MAX: usize = 65_535;
 /// Batches that a socket can have waiting when the reflector stops; more come from peers that go on.
 const LAST_BATCHES: usize = 1024;
 /// Pause after a socket could not be read for a reason that will not pass at once.
@@ -27,101 +25,110 @@ const BROKEN_PAUSE_NS: u64 = 10_000_000;
 /// The sockets of one thread and all they need.
 #[derive(Debug)]
 pub(super) struct Worker {
+    shared: Arc<Shared>,
     ports: Vec<Port>,
     receiver: Receiver,
     tally: Arc<Mutex<Tally>>,
     stopped: io::PipeReader,
 }
 
-/// One socket.
-#[derive(Debug)]
-struct Port {
-    socket: UdpSocket,
-    answers: bool,
-    outbox: Outbox,
-}
-
-/// What a thread was woken for.
+/// What a thread waits for beside the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wake {
+enum For {
+    /// Sockets and the stop order.
     Work,
-    Stop,
+    /// The stop order: the sockets are left alone for a while.
+    Recovery,
+    /// Sockets that have room again: nothing more is read.
+    Room,
 }
 
 impl Worker {
-    pub(super) fn new(sockets: Vec<(UdpSocket, Kind)>, tally: Arc<Mutex<Tally>>, stopped: io::PipeReader) -> Self {
-        let port =
-            |(socket, kind)| Port { socket, answers: kind != Kind::UdpSink, outbox: Outbox::new(BATCH, PAYLOAD_MAX) };
-        let ports = sockets.into_iter().map(port).collect();
-        Self { ports, receiver: Receiver::new(BATCH, PAYLOAD_MAX), tally, stopped }
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        sockets: Vec<(UdpSocket, Kind)>,
+        tally: Arc<Mutex<Tally>>,
+        stopped: io::PipeReader,
+    ) -> Self {
+        let ports = sockets.into_iter().map(|(socket, kind)| Port::new(Arc::clone(&shared), socket, kind)).collect();
+        Self { shared, ports, receiver: Receiver::new(BATCH, PAYLOAD_MAX), tally, stopped }
     }
 
     /// Answers until the reflector stops, and then what has come until then.
     pub(super) fn run(&mut self) {
-        let mut broken = false;
-        while self.wait(broken.then_some(BROKEN_PAUSE_NS)) == Wake::Work {
-            broken = false;
-            for at in 0..self.ports.len() {
-                if let Err(error) = self.turn(at) {
+        // What may wait 50 µs longer is then less exact than a delay promises; nothing else is wrong.
+        let _ = host::process::exact_timers();
+        let mut ready = vec![true; self.ports.len()];
+        let mut reason = For::Work;
+        while self.wait(reason, None, &mut ready) {
+            reason = For::Work;
+            for (at, ready) in ready.iter().enumerate() {
+                if let Err(error) = self.turn(at, *ready) {
                     tracing::debug!("cannot read datagrams: {error}; it is tried again");
-                    broken = true;
+                    reason = For::Recovery;
                 }
             }
         }
+        self.finish(&mut ready);
+    }
+
+    /// Answers what has come already, at most until the drain time is over.
+    fn finish(&mut self, ready: &mut [bool]) {
+        let drain_ns = self.shared.config.drain.as_nanos() as u64;
+        let until_ns = host::clock::monotonic_ns().saturating_add(drain_ns);
         for at in 0..self.ports.len() {
             let mut batches = 0;
-            while batches < LAST_BATCHES && matches!(self.turn(at), Ok(1..)) {
+            while batches < LAST_BATCHES && matches!(self.turn(at, true), Ok(1..)) {
                 batches += 1;
             }
         }
+        while !self.ports.iter().all(Port::is_idle) && host::clock::monotonic_ns() < until_ns {
+            self.wait(For::Room, Some(until_ns), ready);
+            for at in 0..self.ports.len() {
+                // Nothing is read, so nothing can fail.
+                let _ = self.turn(at, false);
+            }
+        }
     }
 
-    /// Waits for a socket to be ready, a pause to be over, or the stop order.
-    fn wait(&self, pause_ns: Option<u64>) -> Wake {
+    /// Waits until there is something to do, at most `until_ns`. Says in `ready` which sockets can be read,
+    /// and returns whether the reflector goes on.
+    fn wait(&self, reason: For, until_ns: Option<u64>, ready: &mut [bool]) -> bool {
         let mut polled = Vec::with_capacity(self.ports.len() + 1);
-        polled.push(PollFd::new(&self.stopped, PollFlags::IN));
         for port in &self.ports {
-            let interest = match (pause_ns, port.outbox.is_empty()) {
-                (Some(_), _) => PollFlags::empty(),
-                (None, true) => PollFlags::IN,
-                (None, false) => PollFlags::OUT,
+            let interest = match reason {
+                For::Recovery => PollFlags::empty(),
+                _ if port.is_blocked() => PollFlags::OUT,
+                For::Work => PollFlags::IN,
+                For::Room => PollFlags::empty(),
             };
-            polled.push(PollFd::from_borrowed_fd(port.socket.as_fd(), interest));
+            polled.push(PollFd::from_borrowed_fd(port.socket().as_fd(), interest));
         }
-        let timeout = pause_ns.map(|ns| Timespec { tv_sec: 0, tv_nsec: ns as i64 });
+        // At the end the order is known, and would end every wait at once.
+        if reason != For::Room {
+            polled.push(PollFd::new(&self.stopped, PollFlags::IN));
+        }
         // An interrupted wait is a turn for nothing.
-        let _ = poll(&mut polled, timeout.as_ref());
-        if polled[0].revents().is_empty() { Wake::Work } else { Wake::Stop }
+        let _ = poll(&mut polled, self.timeout(reason, until_ns).as_ref());
+        for (ready, polled) in ready.iter_mut().zip(&polled) {
+            *ready = polled.revents().intersects(PollFlags::IN | PollFlags::ERR);
+        }
+        polled.get(self.ports.len()).is_some_and(|stopped| stopped.revents().is_empty())
     }
 
-    /// Takes one batch from a socket and answers it; how many came.
-    fn turn(&mut self, at: usize) -> io::Result<usize> {
-        let port = &mut self.ports[at];
+    /// How long to wait at most; `None` for as long as nothing comes.
+    fn timeout(&self, reason: For, until_ns: Option<u64>) -> Option<Timespec> {
+        // A full socket is not to be asked before it has room.
+        let open = self.ports.iter().filter(|port| !port.is_blocked());
+        let wake_ns = open.filter_map(Port::wake_ns).chain(until_ns).min();
+        let now_ns = if wake_ns.is_some() { host::clock::monotonic_ns() } else { 0 };
+        let left_ns = wake_ns.map(|wake_ns| wake_ns.saturating_sub(now_ns));
+        let left_ns = if reason == For::Recovery { left_ns.max(Some(BROKEN_PAUSE_NS)) } else { left_ns };
+        left_ns.map(|ns| Timespec { tv_sec: (ns / 1_000_000_000) as i64, tv_nsec: (ns % 1_000_000_000) as i64 })
+    }
+
+    fn turn(&mut self, at: usize, readable: bool) -> io::Result<usize> {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        port.outbox.flush(&port.socket, &mut tally);
-        if !port.outbox.is_empty() {
-            return Ok(0);
-        }
-        let came = match self.receiver.receive(&port.socket) {
-            Ok(came) => came,
-            Err(error) if is_retry(&error) => return Ok(0),
-            Err(error) => return Err(error),
-        };
-        for datagram in self.receiver.datagrams() {
-            tally.received(datagram.payload.len());
-            if !port.answers {
-                continue;
-            }
-            let way = Way { to: datagram.from, from: datagram.to };
-            if let Some(place) = port.outbox.queue(way, datagram.payload.len()) {
-                place.copy_from_slice(datagram.payload);
-            }
-        }
-        port.outbox.flush(&port.socket, &mut tally);
-        Ok(came)
+        self.ports[at].turn(readable, &mut self.receiver, &mut tally)
     }
-}
-
-fn is_retry(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

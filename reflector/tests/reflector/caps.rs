@@ -11,7 +11,11 @@ use crate::support::*;
 
 fn capped(rate: f64, over: Over, unit: CapUnit) -> Config {
     let rate = Rate::per_second(rate).unwrap();
-    Config { rate_cap: Some(RateCap { rate, over, unit }), threads: 2.try_into().unwrap(), ..config() }
+    Config {
+        rate_cap: Some(RateCap { rate, over, unit, burst: Duration::from_millis(20) }),
+        threads: 2.try_into().unwrap(),
+        ..config()
+    }
 }
 
 #[test]
