@@ -165,7 +165,8 @@ impl ClientSide {
         match self.receiver.receive(&**self.socket.get_ref()) {
             Ok(count) => {
                 self.receiver.datagrams().for_each(|datagram| relay.forward(&datagram, now_ns));
-                // A batch that is not full has emptied the queue; what comes from now on says so itself.
+                // A batch that is not full has emptied the queue; what comes from now on says so itself. The
+                // next round asks again, which leaves a waker behind.
                 if count < BATCH {
                     ready.clear_ready();
                 }
@@ -181,13 +182,17 @@ impl ClientSide {
 impl ServerSide {
     /// Takes one batch of each of some flows; whether there may be more.
     fn poll(&mut self, cx: &mut Context<'_>, relay: &mut Relay, now_ns: u64) -> bool {
-        let Poll::Ready(Ok(mut ready)) = self.epoll.poll_read_ready(cx) else { return false };
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let waited = epoll::wait(&**self.epoll.get_ref(), spare_capacity(&mut self.events), Some(&at_once));
-        if waited.is_err() || self.events.is_empty() {
-            // The inner events are level-triggered: without one, nothing is left.
-            ready.clear_ready();
-            return false;
+        loop {
+            // Asked again after each clearing: only an answer of "not ready" leaves a waker behind.
+            let Poll::Ready(Ok(mut ready)) = self.epoll.poll_read_ready(cx) else { return false };
+            match epoll::wait(&**self.epoll.get_ref(), spare_capacity(&mut self.events), Some(&at_once)) {
+                // The inner events are level-triggered: without one, nothing is left.
+                Ok(0) => ready.clear_ready(),
+                Ok(_) => break,
+                // A signal; nothing is known, so the next round asks again.
+                Err(_) => return true,
+            }
         }
         for event in self.events.drain(..) {
             relay.answer(FlowId::from_bits(event.data.u64()), &mut self.receiver, now_ns);
