@@ -10,6 +10,7 @@ mod accept;
 mod admin;
 mod body;
 mod connect;
+mod datagrams;
 mod descriptors;
 mod head;
 mod idle;

@@ -134,6 +134,7 @@ fn key(name: &str) -> Option<String> {
         "lb_server_current_sessions" => Some("leased".to_owned()),
         "lb_service_http_responses_total" => class(labels),
         "lb_server_response_errors_total" => Some("response_errors of servers".to_owned()),
+        "lb_server_datagrams_in_total" => Some("datagrams to servers".to_owned()),
         "lb_process_shortages_total" => Some("shortages".to_owned()),
         _ => {
             let name = metric.strip_prefix("lb_service_")?.strip_suffix("_total")?;
