@@ -327,6 +327,7 @@ fn figure(plan: &Plan, kept: &Kept, shared: &[u32]) -> Option<Figure> {
         trial: kept.record.number,
         failed_at: None,
         object_bytes: None,
+        frame_size: None,
         dut_cpu_us_per_operation: None,
         estimated_capacity_per_core: None,
         ceiling: None,

@@ -534,6 +534,7 @@ fn answer(trials: &[TrialRecord]) -> Answer {
             trial: 9,
             failed_at: Some(1_023.0),
             object_bytes: Some(BODY),
+            frame_size: None,
             dut_cpu_us_per_operation: Some(247.0),
             estimated_capacity_per_core: Some(4_048.6),
             ceiling: Some(4_300.0),

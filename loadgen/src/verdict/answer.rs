@@ -1,6 +1,7 @@
 //! The answer of a run: figures, who limited them, what became of the expectations.
 
 use serde::{Deserialize, Serialize};
+use wire::frame::FrameSize;
 
 use super::frames::FramesAnswer;
 use super::{Evidence, Judged, LimitedBy, Validation};
@@ -52,7 +53,7 @@ pub enum Bound {
 /// One figure of a run.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Figure {
-    /// `cps`, `tps` or `cc`.
+    /// `cps`, `tps`, `cc` or `fps`.
     pub name: String,
     /// Per second, or connections.
     pub value: f64,
@@ -64,6 +65,9 @@ pub struct Figure {
     pub failed_at: Option<f64>,
     /// Size of one response body in bytes, where it is known.
     pub object_bytes: Option<u64>,
+    /// Size of the frames, where all are the same.
+    #[serde(default)]
+    pub frame_size: Option<FrameSize>,
     /// CPU time of the DUT per operation of that trial in microseconds, where it can be seen.
     pub dut_cpu_us_per_operation: Option<f64>,
     /// Operations per second of one fully used DUT core by the utilisation law; an estimate.

@@ -3,9 +3,11 @@
 use crate::measure::books;
 use crate::measure::record::{EndedEarly, Purpose};
 use crate::measure::{Latency, Outcome, Role, TrialRecord};
+use crate::scenario::mix::Mix;
 use crate::scenario::plan::{BodyCheck, DutKind, Profile, SearchPlan, Unit, WorkloadKind};
 use crate::scenario::{Plan, compliance, final_sustain};
 use crate::search::{Details, Found};
+use wire::frame::FrameSize;
 
 use super::answer::{Answer, Bound, Exit, Figure, GoalFigure, Mismatch};
 use super::expectation::{self, Basis};
@@ -244,7 +246,7 @@ impl<'a> Case<'a> {
 
     fn figure(&self, name: &'static str, trial: &TrialRecord, value: f64, bound: Bound) -> Figure {
         let operations = match name {
-            "cps" => trial.achieved_rate(),
+            "cps" | "fps" => trial.achieved_rate(),
             _ => trial.transaction_rate(),
         };
         let dut_used = Usage::of(trial).and_then(|usage| Some(usage.role(Role::Dut)?.used));
@@ -257,6 +259,7 @@ impl<'a> Case<'a> {
             trial: trial.number,
             failed_at: self.found.and_then(|found| found.upper),
             object_bytes: object_bytes(self.plan, trial),
+            frame_size: frame_size(self.plan),
             dut_cpu_us_per_operation: cpu_us,
             estimated_capacity_per_core: cpu_us.map(|cpu_us| 1e6 / cpu_us),
             ceiling: self.ceiling_value(),
@@ -315,6 +318,11 @@ fn figure_value(unit: Unit, trial: &TrialRecord) -> f64 {
         // Connections that did not live to their clean end were not held, however long they were open.
         Unit::Connections => trial.open_mean_in_sustain.min(trial.outcomes.of(Outcome::Ok) as f64),
     }
+}
+
+fn frame_size(plan: &Plan) -> Option<FrameSize> {
+    let WorkloadKind::Udp(udp) = &plan.workload.kind else { return None };
+    if let Mix::Fixed { size } = udp.mix { Some(size) } else { None }
 }
 
 fn object_bytes(plan: &Plan, trial: &TrialRecord) -> Option<u64> {
