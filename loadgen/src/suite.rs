@@ -6,6 +6,7 @@
 
 mod calibrate;
 mod carrier;
+pub mod frames;
 pub mod gating;
 pub mod limits;
 mod more_workers;
@@ -125,9 +126,13 @@ struct Earlier {
 }
 
 fn run_after(plan: &Plan, options: &Options, interrupt: &Interrupt, earlier: Earlier) -> Result<Finished, RunError> {
+    let parts = frames::parts::of(plan);
     let mut run = prepare(plan, options, interrupt, earlier.folder.as_deref())?;
     run.past = earlier.past;
     let path = run.folder.path().to_owned();
+    if !parts.is_empty() {
+        return run.answer_suite(&parts, earlier.folder.as_deref(), &path);
+    }
     let outcome = run.answer_question();
     run.note_resumed(earlier.folder.as_deref());
     run.finish(outcome, &path)
@@ -215,6 +220,8 @@ struct Run<'a> {
     /// Trials that are in the folder already, from earlier testbeds.
     before: u32,
     trials: Vec<TrialRecord>,
+    /// Where in this list the trials of the part of a suite begin that is being measured.
+    part_begins: usize,
     /// Books of the reflectors after the last trial.
     ledgers: Vec<Ledger>,
     last_sample: Option<Sample>,
@@ -260,6 +267,7 @@ impl<'a> Run<'a> {
             interrupt: interrupt.clone(),
             before: 0,
             trials: Vec::new(),
+            part_begins: 0,
             ledgers: Vec::new(),
             last_sample: None,
             most: None,
@@ -465,25 +473,47 @@ impl<'a> Run<'a> {
 
     /// Stops the testbed and writes the answer, also after an error.
     fn finish(mut self, outcome: Result<Findings, RunError>, path: &Path) -> Result<Finished, RunError> {
-        let mut warnings = std::mem::take(&mut self.warnings);
-        warnings.extend(self.testbed.warnings());
-        let stopped = self.testbed.stop();
-        warnings
-            .extend(stopped.unclean.iter().map(|(role, how)| format!("{} did not stop as asked: {how}", role.name())));
-        self.live.clear();
-        let findings = outcome?;
-        let context = Context {
+        let plan = self.plan;
+        let mut context = Context {
             interrupted: self.interrupt.is_set(),
             dut_exit: self.dut_exit.clone(),
-            warnings,
             no_more_workers: self.no_more_workers.take(),
-            details: findings.details,
             collapsed: self.collapsed.take(),
+            ..Context::default()
         };
-        let ceiling = findings.ceiling.map(|at| &self.trials[at]);
-        let answer = verdict::answer(self.plan, &self.trials, findings.found, ceiling, &context);
+        let mut stopped = self.stop();
+        let findings = outcome?;
+        context.details = findings.details;
+        context.warnings = std::mem::take(&mut stopped.warnings);
+        let ceiling = findings.ceiling.map(|at| &stopped.trials[at]);
+        let answer = verdict::answer(plan, &stopped.trials, findings.found, ceiling, &context);
+        stopped.publish(plan, answer, path)
+    }
+
+    /// Ends the testbed.
+    fn stop(self) -> Stopped {
+        let Self { mut warnings, testbed, trials, folder, exports, live, .. } = self;
+        warnings.extend(testbed.warnings());
+        let unclean = testbed.stop().unclean;
+        warnings.extend(unclean.iter().map(|(role, how)| format!("{} did not stop as asked: {how}", role.name())));
+        live.clear();
+        Stopped { trials, warnings, folder, exports }
+    }
+}
+
+/// What is left of a run when its testbed has stopped.
+struct Stopped {
+    trials: Vec<TrialRecord>,
+    warnings: Vec<String>,
+    folder: RunFolder,
+    exports: Exports,
+}
+
+impl Stopped {
+    /// Tells and writes the answer.
+    fn publish(mut self, plan: &Plan, answer: Answer, path: &Path) -> Result<Finished, RunError> {
         self.exports.tell(Kind::Answer(&answer));
-        let written = self.folder.finish(self.plan, &self.trials, &answer);
+        let written = self.folder.finish(plan, &self.trials, &answer);
         for problem in self.exports.close() {
             report::complain(&format!("warning: {problem}"));
         }

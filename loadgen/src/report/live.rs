@@ -18,6 +18,8 @@ pub struct Live {
     bar: ProgressBar,
     /// What stands before each trial, if it is one of many: `pair 3, candidate`.
     context: String,
+    /// Whether trials leave no line behind.
+    is_brief: bool,
 }
 
 impl Live {
@@ -29,12 +31,17 @@ impl Live {
         bar.set_style(
             ProgressStyle::with_template("{prefix:.bold} {wide_msg}").expect("the template is constant and valid"),
         );
-        Self { bar, context: String::new() }
+        Self { bar, context: String::new(), is_brief: false }
     }
 
     /// The same line for trials of which only the whole is worth a line that stays.
     pub fn within(&self, context: String) -> Self {
-        Self { bar: self.bar.clone(), context }
+        Self { bar: self.bar.clone(), context, is_brief: true }
+    }
+
+    /// The same line with a title before each trial; each of them leaves its own line.
+    pub fn titled(&self, title: String) -> Self {
+        Self { bar: self.bar.clone(), context: title, is_brief: false }
     }
 
     /// A line that stays above.
@@ -57,9 +64,11 @@ impl Live {
 
     /// A trial has ended: one line about it stays above.
     pub fn done(&self, record: &TrialRecord, passed: Option<bool>, reasons: &[String]) {
-        if self.context.is_empty() {
-            self.bar.println(trial_line(record, passed, reasons));
+        if self.is_brief {
+            return;
         }
+        let line = trial_line(record, passed, reasons);
+        self.bar.println(if self.context.is_empty() { line } else { format!("{}: {line}", self.context) });
     }
 
     /// The run has ended: the line goes.

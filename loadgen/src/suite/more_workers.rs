@@ -40,7 +40,8 @@ impl Run<'_> {
         }
         let above = found.lower.unwrap_or(0.0);
         let failed = |trial: &TrialRecord| trial.purpose.is_searching() && trial.load.amount() > above;
-        let failing = self.trials.iter().enumerate().filter(|(_, trial)| failed(trial));
+        let own = self.trials.iter().enumerate().skip(self.part_begins);
+        let failing = own.filter(|(_, trial)| failed(trial));
         let failing = failing.filter(|(_, trial)| !verdict::passes(self.plan, trial).passed);
         let lowest = failing.min_by(|a, b| a.1.load.amount().total_cmp(&b.1.load.amount()));
         let (at, _) = lowest.ok_or_else(|| "no load failed".to_owned())?;

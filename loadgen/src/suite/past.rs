@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use wire::frame::FrameSize;
+
 use crate::measure::TrialRecord;
 use crate::measure::record::{EndedEarly, Purpose, TrialLoad};
 
@@ -19,6 +21,15 @@ pub(super) struct Wanted {
     pub(super) purpose: Purpose,
     pub(super) load: TrialLoad,
     pub(super) sustain: Duration,
+    /// Size of its frames, where all are the same: the parts of a suite differ by nothing else.
+    pub(super) size: Option<FrameSize>,
+}
+
+impl Wanted {
+    fn has_size_of(&self, record: &TrialRecord) -> bool {
+        let sizes = record.frames.as_ref().map(|frames| frames.sizes.as_slice()).unwrap_or_default();
+        self.size.is_none_or(|size| sizes.iter().all(|count| count.size == size))
+    }
 }
 
 /// The trials of an earlier run that are left to be handed out.
@@ -82,7 +93,8 @@ impl Past {
         // What could not pass any more was given up: its record has the length that was measured.
         let given_up = next.ended_early == Some(EndedEarly::CannotPass) && next.sustain <= wanted.sustain;
         let same_length = next.sustain == wanted.sustain || given_up;
-        let same = next.purpose == wanted.purpose && next.load == wanted.load && same_length;
+        let same =
+            next.purpose == wanted.purpose && next.load == wanted.load && same_length && wanted.has_size_of(next);
         if !same {
             self.discarded += self.left.len();
             self.left.clear();
@@ -119,7 +131,7 @@ mod tests {
     use crate::scenario::Plan;
 
     fn wanted(record: &TrialRecord) -> Wanted {
-        Wanted { purpose: record.purpose, load: record.load, sustain: record.sustain }
+        Wanted { purpose: record.purpose, load: record.load, sustain: record.sustain, size: None }
     }
 
     #[test]
@@ -201,7 +213,7 @@ mod tests {
             let elapsed = past.elapsed().unwrap_or_else(|| past.spent() + live);
             let Some(ask) = search.next(elapsed) else { break };
             let load = TrialLoad::Rate(ask.load);
-            let known = past.take(&Wanted { purpose: ask.purpose, load, sustain: ask.sustain });
+            let known = past.take(&Wanted { purpose: ask.purpose, load, sustain: ask.sustain, size: None });
             let record = known.unwrap_or_else(|| {
                 new += 1;
                 let began_ns = (past.spent() + live).as_nanos() as u64 + 1_000_000_000;

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::past::{self, Past};
-use super::{CEILING_OPERATIONS, Findings, Run, RunError, limits};
+use super::{CEILING_OPERATIONS, Findings, Run, RunError, frames, limits};
 use crate::measure::TrialRecord;
 use crate::measure::record::{Purpose, TrialLoad};
 use crate::scenario::Plan;
@@ -35,13 +35,23 @@ const PROBE_WAITS_RFC: [u64; 4] = [5, 10, 20, 40];
 
 impl Run<'_> {
     pub(super) fn answer_question(&mut self) -> Result<Findings, RunError> {
-        let mut findings = Findings::default();
+        if self.begin()? { self.search_maximum() } else { Ok(Findings::default()) }
+    }
+
+    /// What comes once before the first trial; whether trials may follow.
+    pub(super) fn begin(&mut self) -> Result<bool, RunError> {
         self.interrupt.wait(self.plan.load.phases.init);
         match self.learn_body() {
-            Err(RunError::Probe(ProbeError::Interrupted)) => return Ok(findings),
+            Err(RunError::Probe(ProbeError::Interrupted)) => return Ok(false),
             other => other?,
         }
         self.ledgers = self.take_ledgers();
+        Ok(true)
+    }
+
+    /// The ceiling and the search of the plan, and what follows from it.
+    pub(super) fn search_maximum(&mut self) -> Result<Findings, RunError> {
+        let mut findings = Findings::default();
         if self.wants_ceiling() && !self.must_stop() {
             findings.ceiling = Some(self.ceiling()?);
         }
@@ -65,7 +75,7 @@ impl Run<'_> {
         Ok(findings)
     }
 
-    fn search(&mut self, search: &mut dyn Search) -> Result<(), RunError> {
+    pub(super) fn search(&mut self, search: &mut dyn Search) -> Result<(), RunError> {
         self.past.begin_search();
         let mut live: Option<Instant> = None;
         while !self.must_stop() && self.collapsed.is_none() {
@@ -79,7 +89,7 @@ impl Run<'_> {
             // A load that the tester itself could not offer counts as failed: the search goes on below
             // it, and the answer names the generator.
             search.tell(told);
-            if passed == Some(false) && ask.purpose.is_searching() && ask.purpose != Purpose::Fixed {
+            if passed == Some(false) && needs_recovery(ask.purpose) {
                 self.wait_for_recovery(&ask)?;
             }
         }
@@ -158,7 +168,7 @@ impl Run<'_> {
         Ok(self.trials.len() - 1)
     }
 
-    fn asked(&mut self, ask: Ask) -> Result<TrialRecord, RunError> {
+    pub(super) fn asked(&mut self, ask: Ask) -> Result<TrialRecord, RunError> {
         let load = search::trial_load(self.plan.load.unit, ask.load);
         let services = self.testbed.service();
         self.measured(ask.purpose, load, ask.sustain, services)
@@ -172,7 +182,7 @@ impl Run<'_> {
         sustain: Duration,
         services: Vec<SocketAddr>,
     ) -> Result<TrialRecord, RunError> {
-        let wanted = past::Wanted { purpose, load, sustain };
+        let wanted = past::Wanted { purpose, load, sustain, size: frames::parts::size(self.plan) };
         match self.past.take(&wanted) {
             Some(mut record) => {
                 record.number = self.trials.len() as u32 + 1;
@@ -205,6 +215,11 @@ pub(super) fn hasten(phases: &mut Phases, hold_interval: &mut Duration, load: Tr
 /// Whether a trial says nothing about the load. A fixed load is the whole question: it is not repeated.
 fn is_robbed(purpose: Purpose, passed: Option<bool>, is_testers_doing: bool) -> bool {
     passed.is_none() && !is_testers_doing && purpose != Purpose::Fixed
+}
+
+/// Whether further loads come after such a trial, which would be lost on a DUT that lies on the ground.
+fn needs_recovery(purpose: Purpose) -> bool {
+    purpose == Purpose::Sweep || purpose.is_searching() && purpose != Purpose::Fixed
 }
 
 fn tell(plan: &Plan, ask: &Ask, record: &TrialRecord, passed: Option<bool>) -> Tell {

@@ -13,6 +13,14 @@ use wire::frame::{FrameSize, IpVersion};
 use super::LimitedBy;
 use super::answer::{Bound, Exit, GoalFigure};
 
+mod result;
+#[cfg(test)]
+mod tests;
+mod whole;
+
+pub use result::theoretical_fps;
+pub use whole::{Part, answer};
+
 /// The answer of a suite of frame tests.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct FramesAnswer {
