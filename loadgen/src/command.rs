@@ -17,7 +17,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 
 use crate::cli::{Cli, Command, Schema};
+use crate::interrupt::Interrupt;
 use crate::report;
+use crate::scenario::Plan;
 use crate::testbed;
 use crate::verdict::answer::Exit;
 
@@ -96,6 +98,15 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
             Ok(Exit::Met)
         }
     }
+}
+
+/// Makes this process ready for the testbeds of some plans, and listens for interrupts from then on: only
+/// while it has a single thread may it move to where it can make namespaces.
+fn make_ready<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Result<Interrupt, Failure> {
+    for plan in plans {
+        testbed::prepare_privileges(&plan.testbed).map_err(Failure::host)?;
+    }
+    Interrupt::listen().map_err(Failure::host)
 }
 
 /// The program that roles are started from: this one, also when its file has been replaced since.

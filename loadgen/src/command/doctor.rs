@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::Failure;
 use crate::cli::DoctorArgs;
-use crate::interrupt::Interrupt;
 use crate::report;
 use crate::scenario::plan::Unit;
 use crate::scenario::{self, Overrides, Plan};
@@ -39,7 +38,7 @@ fn calibration(plan: &Plan) -> Option<Calibration> {
         return None;
     }
     let calibrate = || -> anyhow::Result<Calibration> {
-        let interrupt = Interrupt::listen()?;
+        let interrupt = super::make_ready([plan]).map_err(|failure| failure.error)?;
         Ok(suite::calibrate(plan, &super::own_executable(), &interrupt)?)
     };
     match calibrate() {

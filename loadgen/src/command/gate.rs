@@ -14,7 +14,6 @@ use crate::archive::host_facts;
 use crate::cli::GateArgs;
 use crate::compare::{self, CompareError};
 use crate::gate::{Limit, Metric, Settings};
-use crate::interrupt::Interrupt;
 use crate::report;
 use crate::report::export::ExportOptions;
 use crate::report::gate::{GateReport, HistoryLine, Outlets, append_history, check_history};
@@ -43,7 +42,7 @@ pub(super) fn gate(arguments: &GateArgs) -> Result<Exit, Failure> {
         commits: [arguments.outlets.baseline_commit.clone(), arguments.outlets.candidate_commit.clone()],
         time: host::clock::wall_clock(),
     };
-    let interrupt = Interrupt::listen().map_err(Failure::host)?;
+    let interrupt = super::make_ready(question.contenders.iter().map(|contender| &contender.plan))?;
     let options = Options {
         executable: super::own_executable(),
         reports: arguments.reports.clone(),

@@ -7,7 +7,6 @@ use super::Failure;
 use super::versus::versus;
 use crate::archive::Archive;
 use crate::cli::{OverrideArgs, QuickArgs, ResumeArgs, RunArgs, SinkArgs};
-use crate::interrupt::Interrupt;
 use crate::report;
 use crate::report::export::ExportOptions;
 use crate::scenario::{self, Overrides, Plan, QuickOptions};
@@ -61,7 +60,7 @@ pub(super) fn resume(arguments: &ResumeArgs) -> Result<Exit, Failure> {
     let archive = Archive::read(&arguments.folder).map_err(Failure::usage)?;
     let exports = export_options(&arguments.sinks)?;
     let stdout_is_taken = takes_stdout(&exports);
-    let interrupt = Interrupt::listen().map_err(Failure::host)?;
+    let interrupt = super::make_ready([&archive.begun.plan])?;
     let options = Options {
         executable: super::own_executable(),
         reports: arguments.reports.clone(),
@@ -77,7 +76,7 @@ fn execute(plan: &Plan, reports: &Path, quiet: bool, sinks: &SinkArgs) -> Result
     let exports = export_options(sinks)?;
     let stdout_is_taken = takes_stdout(&exports);
     testbed::check(plan).map_err(Failure::usage)?;
-    let interrupt = Interrupt::listen().map_err(Failure::host)?;
+    let interrupt = super::make_ready([plan])?;
     let options = Options { executable: super::own_executable(), reports: reports.to_owned(), quiet, exports };
     let finished = suite::run(plan, &options, &interrupt)
         .map_err(|error| Failure { exit: error.exit(), error: anyhow::Error::new(error) })?;

@@ -5,7 +5,6 @@ use std::path::Path;
 use super::Failure;
 use crate::cli::RunArgs;
 use crate::compare::Entrant;
-use crate::interrupt::Interrupt;
 use crate::report;
 use crate::report::export::ExportOptions;
 use crate::scenario::Versus;
@@ -23,7 +22,7 @@ pub(super) fn versus(mut versus: Versus, path: &Path, arguments: &RunArgs) -> Re
         testbed::check(plan).map_err(Failure::usage)?;
     }
     leave_out_missing(&mut versus, arguments.skip_missing)?;
-    let interrupt = Interrupt::listen().map_err(Failure::host)?;
+    let interrupt = super::make_ready(&versus.plans)?;
     let options = Options {
         executable: super::own_executable(),
         reports: arguments.reports.clone(),
