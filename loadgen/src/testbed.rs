@@ -125,7 +125,13 @@ pub fn start(plan: &Plan, run_dir: &Path, executable: &Path, interrupt: &Interru
         _ => None,
     };
     let kernel = netns::kernel::start(&context, &plan.dut, &place, &named)?;
-    let samplers = samplers(plan, &placement, &reflectors, dut.as_ref());
+    let mut samplers = samplers(plan, &placement, &reflectors, dut.as_ref());
+    if kernel.is_some() {
+        match kernel_sampler(&placement, network.as_ref()) {
+            Ok(sampler) => samplers.insert(1, sampler),
+            Err(why) => warnings.push(format!("dut: its CPU time is not recorded: {why}")),
+        }
+    }
     let addresses = reflectors.iter().map(|reflector| reflector.direct).collect();
     let links = links(external.iter().chain(&plan.remote_reflectors));
     Ok(Testbed {
@@ -212,6 +218,18 @@ fn samplers(
         }
     }
     samplers
+}
+
+/// The CPU time of a DUT that is a kernel is that of its cores, if nobody else uses them and what arrives for it
+/// is received there.
+fn kernel_sampler(placement: &Placement, network: Option<&Netns>) -> Result<RoleSampler, &'static str> {
+    if !network.is_some_and(Netns::steers_to_dut) {
+        return Err("without receive steering the kernel forwards on the cores of those who send");
+    }
+    if placement.dut.iter().any(|core| placement.generator.contains(core) || placement.reflectors.contains(core)) {
+        return Err("it shares its cores with the tester");
+    }
+    Ok(RoleSampler::new(Role::Dut, placement.dut.clone(), None, Family::Kernel))
 }
 
 impl Testbed {

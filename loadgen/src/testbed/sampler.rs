@@ -20,12 +20,15 @@ pub(super) enum Family {
     Whole(u32),
     /// The descendants of a supervisor without itself and the first process of its namespace.
     Supervised(u32),
+    /// The kernel itself, on cores that nobody else is placed on.
+    Kernel,
 }
 
 impl Family {
     fn members(self) -> Vec<u32> {
         match self {
             Self::Alone(root) => vec![root],
+            Self::Kernel => Vec::new(),
             Self::Whole(root) => {
                 let mut members = vec![root];
                 members.extend(kernel::descendants(root));
@@ -44,6 +47,7 @@ impl Family {
         match self {
             Self::Alone(root) | Self::Whole(root) => Some(root),
             Self::Supervised(_) => self.members().into_iter().next(),
+            Self::Kernel => None,
         }
     }
 }
@@ -75,7 +79,10 @@ impl RoleSampler {
     pub(super) fn sample(&mut self, socket_drops: u64, throttled: u64) -> RoleSample {
         let members = self.family.members();
         let reading = members.iter().filter_map(|&pid| Some((pid, kernel::process_cpu_ns(pid).ok()?)));
-        let cpu_ns = self.cpu.update(reading);
+        let cpu_ns = match self.family {
+            Family::Kernel => busy_ns(&kernel::core_ticks(), &self.cores),
+            _ => self.cpu.update(reading),
+        };
         let memory = members.iter().filter_map(|&pid| kernel::process_memory(pid));
         let descriptors = members.iter().filter_map(|&pid| kernel::process_descriptors(pid));
         let limit = members.iter().find_map(|&pid| kernel::descriptor_limit(pid));
@@ -92,6 +99,15 @@ impl RoleSampler {
             throttled,
         }
     }
+}
+
+/// What some cores have been busy since the host started, in nanoseconds: forwarding is done in softirqs, which
+/// no process is charged with.
+fn busy_ns(ticks: &[kernel::CoreTicks], cores: &[usize]) -> u64 {
+    // proc_stat(5): the fields count in hundredths of a second (USER_HZ), whatever the kernel's own tick is.
+    const TICK_NS: u64 = 10_000_000;
+    let busy = |core: &usize| ticks.get(*core).map(|core| core.total.saturating_sub(core.idle + core.steal));
+    cores.iter().filter_map(busy).sum::<u64>() * TICK_NS
 }
 
 /// CPU time of a changing set of processes.
@@ -128,6 +144,13 @@ mod tests {
         assert_eq!(sum.update([(1, 130), (2, 10)].into_iter()), 190);
         assert_eq!(sum.update([(1, 5)].into_iter()), 195);
         assert_eq!(sum.update([].into_iter()), 195);
+    }
+
+    #[test]
+    fn a_kernel_is_busy_where_its_cores_are() {
+        let core = |idle, steal, total| kernel::CoreTicks { idle, steal, total };
+        let ticks = [core(0, 0, 1_000), core(90, 2, 100), core(50, 0, 150)];
+        assert_eq!(busy_ns(&ticks, &[1, 2, 9]), (8 + 100) * 10_000_000);
     }
 
     #[test]
