@@ -257,7 +257,8 @@ fn is_failing(run: &Archive) -> bool {
 fn is_only_a_bound(run: &Archive, answer: &Answer) -> bool {
     let is_bound = answer.figures.first().is_some_and(|figure| figure.bound == Bound::Lower);
     let died = run.records().any(|record| {
-        matches!(record.ended_early, Some(EndedEarly::DutDied(_))) || !record.reflector_deaths.is_empty()
+        matches!(record.ended_early, Some(EndedEarly::DutDied(_) | EndedEarly::NetworkBroke(_)))
+            || !record.reflector_deaths.is_empty()
     });
     is_bound && !died && !answer.books.iter().any(|mismatch| mismatch.serious)
 }

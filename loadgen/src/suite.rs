@@ -36,7 +36,7 @@ use crate::engine;
 use crate::engine::sources::Sources;
 use crate::engine::{Carrier, WorkloadConfig};
 use crate::interrupt::Interrupt;
-use crate::measure::record::{Purpose, TrialLoad};
+use crate::measure::record::{EndedEarly, Purpose, TrialLoad};
 use crate::measure::{Sample, TrialRecord};
 use crate::report::export::{ExportOptions, Exports, Head, Kind};
 use crate::report::{self, Live, ReportError, RunFolder};
@@ -455,7 +455,8 @@ impl<'a> Run<'a> {
             })
             .collect();
         self.ledgers = now;
-        self.is_damaged |= self.dut_exit.is_some() || !record.reflector_deaths.is_empty();
+        let broke = matches!(record.ended_early, Some(EndedEarly::NetworkBroke(_)));
+        self.is_damaged |= broke || self.dut_exit.is_some() || !record.reflector_deaths.is_empty();
     }
 
     fn take_ledgers(&mut self) -> Vec<Ledger> {

@@ -357,6 +357,8 @@ pub enum EndedEarly {
     Interrupted,
     /// The DUT died; how.
     DutDied(String),
+    /// The network that the run has made was changed by somebody; how.
+    NetworkBroke(String),
 }
 
 impl TrialRecord {

@@ -324,6 +324,7 @@ pub(super) fn ended_early(early: &EndedEarly) -> String {
         EndedEarly::CannotPass => "it could not pass any more".to_owned(),
         EndedEarly::Interrupted => "interrupted".to_owned(),
         EndedEarly::DutDied(how) => format!("the DUT died: {how}"),
+        EndedEarly::NetworkBroke(how) => format!("the network broke: {how}"),
     }
 }
 

@@ -110,7 +110,7 @@ impl Past {
 
 /// Whether it ran to its end, even if it says nothing about its load: the search asks that one again.
 fn is_finished(record: &TrialRecord) -> bool {
-    let cut = matches!(record.ended_early, Some(EndedEarly::Interrupted | EndedEarly::DutDied(_)));
+    let cut = !matches!(record.ended_early, None | Some(EndedEarly::CannotPass));
     !cut && record.reflector_deaths.is_empty()
 }
 

@@ -74,6 +74,9 @@ impl Observer for Watch<'_> {
         if let Some(how) = self.note_deaths() {
             return Some(EndedEarly::DutDied(how));
         }
+        if let Some(how) = self.testbed.network_trouble() {
+            return Some(EndedEarly::NetworkBroke(how));
+        }
         let hopeless = self.abortable && !verdict::can_still_pass(self.plan, self.planned, failed);
         hopeless.then_some(EndedEarly::CannotPass)
     }

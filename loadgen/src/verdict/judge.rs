@@ -274,6 +274,9 @@ impl<'a> Case<'a> {
             if let Some(EndedEarly::DutDied(how)) = &trial.ended_early {
                 return Some(format!("the DUT died in trial {}: {how}", trial.number));
             }
+            if let Some(EndedEarly::NetworkBroke(how)) = &trial.ended_early {
+                return Some(format!("the host broke the network of the testbed in trial {}: {how}", trial.number));
+            }
             let how = trial.reflector_deaths.first()?;
             Some(format!("a reflector died in trial {}, so the testbed was not the planned one: {how}", trial.number))
         });

@@ -29,6 +29,7 @@ fn ended_early(plan: &Plan, trial: &TrialRecord) -> Option<String> {
         EndedEarly::CannotPass => "it could not pass any more",
         EndedEarly::Interrupted => "it was interrupted",
         EndedEarly::DutDied(_) => "the DUT died",
+        EndedEarly::NetworkBroke(_) => "the network broke",
     };
     let planned = Span(crate::scenario::final_sustain(plan));
     let measured = trial.sustain.as_secs_f64();

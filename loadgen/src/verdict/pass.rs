@@ -213,6 +213,7 @@ fn invalid(trial: &TrialRecord) -> Vec<String> {
         None | Some(EndedEarly::CannotPass) => {}
         Some(EndedEarly::Interrupted) => reasons.push("it was interrupted".to_owned()),
         Some(EndedEarly::DutDied(how)) => reasons.push(format!("the DUT died: {how}")),
+        Some(EndedEarly::NetworkBroke(how)) => reasons.push(format!("the network broke: {how}")),
     }
     reasons.extend(trial.reflector_deaths.iter().map(|how| format!("a reflector died: {how}")));
     if planned == 0 && trial.ended_early.is_none() {
@@ -292,7 +293,7 @@ fn carried_over(trial: &TrialRecord) -> u64 {
 /// Whether a trial is invalid because the tester itself could not offer its load.
 pub fn is_testers_doing(trial: &TrialRecord) -> bool {
     let tester = trial.outcomes.of(Outcome::UnsentLate) + trial.outcomes.of(Outcome::LocalError);
-    tester > 0 && !matches!(trial.ended_early, Some(EndedEarly::Interrupted | EndedEarly::DutDied(_)))
+    tester > 0 && matches!(trial.ended_early, None | Some(EndedEarly::CannotPass))
 }
 
 /// The text of the first failure of a kind, in brackets, or nothing.

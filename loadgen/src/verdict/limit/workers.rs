@@ -27,7 +27,7 @@ pub(super) fn judge(plan: &Plan, workers: Option<Workers<'_>>, why_not: &str) ->
     let Some(Workers { before, more }) = workers else {
         return (evidence(true, format!("not applied: {why_not}")), None);
     };
-    if let Some(EndedEarly::Interrupted | EndedEarly::DutDied(_)) = &more.ended_early {
+    if let Some(EndedEarly::Interrupted | EndedEarly::DutDied(_) | EndedEarly::NetworkBroke(_)) = &more.ended_early {
         return (evidence(true, "not applied: the trial with one worker more was ended early".to_owned()), None);
     }
     let rate = |trial: &TrialRecord| match plan.load.unit {
