@@ -28,6 +28,9 @@ pub struct Options {
     pub with_local_address: bool,
     /// Report what ICMP said about earlier datagrams, and frames that the sending queue had no room for.
     pub with_errors: bool,
+    /// Refuse a datagram that does not fit the interface as one packet (`EMSGSIZE`), and tell routers not to cut
+    /// it either.
+    pub never_fragment: bool,
 }
 
 /// A non-blocking socket; an IPv6 one takes IPv6 only.
@@ -54,6 +57,15 @@ pub fn bind(address: SocketAddr, options: Options) -> io::Result<UdpSocket> {
     }
     if options.with_local_address {
         set_option(&socket, level, local, 1)?;
+    }
+    if options.never_fragment {
+        // "Probe" keeps to the interface's MTU, but not to what ICMP said of the path: a packet that is too
+        // long for that is the path's to lose.
+        let (discover, probe) = match address {
+            SocketAddr::V4(_) => (libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE),
+            SocketAddr::V6(_) => (libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE),
+        };
+        set_option(&socket, level, discover, probe)?;
     }
     socket.bind(&address.into())?;
     Ok(socket.into())
@@ -494,6 +506,24 @@ mod tests {
         assert_eq!(take_report(&socket).unwrap(), Some(Reported::Unreachable));
         assert_eq!(take_report(&socket).unwrap(), None);
         assert!(socket.set_read_timeout(Some(Duration::from_millis(1))).is_ok());
+    }
+
+    #[test]
+    fn what_does_not_fit_one_packet_is_refused_where_fragments_are_not_wanted() {
+        for local in ["127.0.0.1:0", "[::1]:0"] {
+            let local: SocketAddr = local.parse().unwrap();
+            let send = |never_fragment| {
+                let socket = bind(local, Options { never_fragment, ..Options::default() }).unwrap();
+                // The largest payload of IPv6; with the headers more than loopback's MTU of 65,536.
+                let mut sender = Sender::new(1, 65_527);
+                let longest = if local.is_ipv4() { 65_507 } else { 65_527 };
+                sender.queue(longest, socket.local_addr().ok(), None).unwrap();
+                sender.send(&socket).map_err(|error| error.raw_os_error())
+            };
+            assert_eq!(send(false), Ok(1), "{local}");
+            // IPv4 cannot be that long: it fits.
+            assert_eq!(send(true), if local.is_ipv4() { Ok(1) } else { Err(Some(libc::EMSGSIZE)) }, "{local}");
+        }
     }
 
     #[test]
