@@ -6,6 +6,8 @@
 //! the arrivals of one. Poisson arrivals are those of a unit-rate process, stretched by the shape:
 //! the time-change theorem makes them Poisson with the shape's rate.
 
+use std::num::NonZeroU32;
+
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Poisson};
@@ -24,6 +26,8 @@ pub struct Schedule {
     seed: u64,
     worker: u64,
     workers: u64,
+    /// Operations that fall due at the same moment.
+    burst: u64,
     /// The block that `positions` holds what is left of, and where in it we are.
     block: u64,
     positions: Vec<f64>,
@@ -43,12 +47,22 @@ impl Schedule {
             seed,
             worker: u64::from(worker),
             workers: u64::from(workers),
+            burst: 1,
             block: 0,
             positions: Vec::with_capacity(2 * BLOCK as usize),
             at: 0,
         };
         schedule.fill();
         schedule
+    }
+
+    /// The same number of operations, so many of which fall due at the same moment each. Workers share a burst;
+    /// of Poisson arrivals it is the bursts that come independently.
+    #[must_use]
+    pub fn in_bursts(mut self, burst: NonZeroU32) -> Self {
+        (self.burst, self.block) = (u64::from(burst.get()), 0);
+        self.fill();
+        self
     }
 
     /// When the next operation is due, in nanoseconds since the start of the trial; it stays the
@@ -74,8 +88,9 @@ impl Schedule {
             let first = self.block * BLOCK;
             match self.arrivals {
                 Arrivals::Even => {
-                    self.positions
-                        .extend((first..first + BLOCK).filter(|n| n % self.workers == self.worker).map(|n| n as f64));
+                    let all = (first..first + BLOCK).take_while(|n| (*n as f64) < self.shape.operations());
+                    let own = all.filter(|n| n % self.workers == self.worker);
+                    self.positions.extend(own.map(|n| (n - n % self.burst) as f64));
                 }
                 Arrivals::Poisson => self.fill_poisson(first),
             }
@@ -89,9 +104,11 @@ impl Schedule {
         // Golden-ratio steps keep the streams of neighbouring blocks apart even for small seeds.
         let stream = self.seed ^ (self.block + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut random = Xoshiro256PlusPlus::seed_from_u64(stream);
-        let poisson = Poisson::new(BLOCK as f64).expect("the mean is positive and finite");
-        let count = poisson.sample(&mut random) as usize;
-        self.positions.extend((0..count).map(|_| first as f64 + random.random::<f64>() * BLOCK as f64));
+        let poisson = Poisson::new(BLOCK as f64 / self.burst as f64).expect("the mean is positive and finite");
+        let bursts = poisson.sample(&mut random) as usize;
+        let burst = self.burst as usize;
+        let moments = (0..bursts).map(|_| first as f64 + random.random::<f64>() * BLOCK as f64);
+        self.positions.extend(moments.flat_map(|moment| std::iter::repeat_n(moment, burst)));
         self.positions.sort_unstable_by(f64::total_cmp);
         let (worker, workers) = (self.worker, self.workers);
         let mut index = 0;
@@ -154,6 +171,37 @@ mod tests {
         let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
         // The coefficient of variation of exponential gaps is 1.
         assert!((variance.sqrt() / mean - 1.0).abs() < 0.02, "{}", variance.sqrt() / mean);
+    }
+
+    fn bursts(arrivals: Arrivals, worker: u32, workers: u32, burst: u32) -> Vec<u64> {
+        let schedule = Schedule::new(shape(1_000.0, 10), arrivals, 7, worker, workers);
+        let mut schedule = schedule.in_bursts(NonZeroU32::new(burst).unwrap());
+        std::iter::from_fn(|| {
+            let due = schedule.peek();
+            schedule.pop();
+            due
+        })
+        .collect()
+    }
+
+    #[test]
+    fn bursts_keep_the_number_of_operations_and_are_shared_by_workers() {
+        for burst in [1, 16, 48, 3_000] {
+            let even = bursts(Arrivals::Even, 0, 1, burst);
+            assert_eq!(even.len(), 10_000, "bursts of {burst}");
+            let together = even.chunk_by(|a, b| a == b).map(<[u64]>::len).collect::<Vec<_>>();
+            let (last, others) = together.split_last().unwrap();
+            assert!(others.iter().all(|length| *length == burst as usize) && *last <= burst as usize, "{together:?}");
+            for arrivals in [Arrivals::Even, Arrivals::Poisson] {
+                let mut parts: Vec<u64> = (0..3).flat_map(|w| bursts(arrivals, w, 3, burst)).collect();
+                parts.sort_unstable();
+                assert_eq!(parts, bursts(arrivals, 0, 1, burst), "{arrivals:?} bursts of {burst}");
+            }
+        }
+        let poisson = bursts(Arrivals::Poisson, 0, 1, 16);
+        // 625 bursts with a standard deviation of 25.
+        assert!(poisson.len() % 16 == 0 && (8_000..12_000).contains(&poisson.len()), "{}", poisson.len());
+        assert_eq!(bursts(Arrivals::Poisson, 0, 1, 1), all(Arrivals::Poisson, 7, 0, 1, 1_000.0));
     }
 
     #[test]
