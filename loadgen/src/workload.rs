@@ -6,6 +6,7 @@
 
 pub mod http;
 pub mod tcp;
+pub mod udp;
 
 use crate::measure::Outcome;
 use crate::scenario::plan::CloseMode;
