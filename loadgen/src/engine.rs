@@ -11,6 +11,7 @@
 //! - `timers`: deadlines, one queued entry per slot.
 //! - [`book`]: what a worker counts.
 //! - [`sources`]: which local addresses and ports connections come from.
+//! - [`udp`]: the worker's loop over datagrams, which has no connections.
 
 pub mod book;
 mod connection;
@@ -20,6 +21,7 @@ pub mod socket;
 pub mod sources;
 mod timers;
 mod transport;
+pub mod udp;
 mod uring;
 
 use std::io;
@@ -177,6 +179,11 @@ pub fn spawn(
             intervals: intervals.clone(),
         };
         let start = thread::Builder::new().name(format!("generator-{worker}"));
+        if let WorkloadConfig::Udp(plan) = &config.workload {
+            let sizes = udp::sizes(config, plan).map_err(io::Error::other)?;
+            let (plan, events) = (plan.clone(), udp::events()?);
+            return start.spawn(move || udp::Worker::new(context, &plan, sizes, events).run());
+        }
         match &config.carrier {
             Carrier::Epoll => {
                 let transport = Epoll::new()?;
@@ -204,7 +211,8 @@ fn run<T: Transport>(context: socket::Context, transport: T) -> Totals {
             let tcp = Tcp::new(context.config.operation, close);
             drive(context, transport, tcp)
         }
-        WorkloadConfig::Udp(_) => unimplemented!(),
+        // These have a loop of their own.
+        WorkloadConfig::Udp(_) => Totals::default(),
         WorkloadConfig::Http(mut http) => {
             // Workers start their nonces far apart, so that no two ask for the same bytes.
             http.seed ^= u64::from(context.worker).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -199,6 +199,23 @@ impl Book {
         }
     }
 
+    /// A datagram's answer of so many bytes was right and in time.
+    pub(super) fn answered(&mut self, body_bytes: u64, now: u64) {
+        let measured = u64::from(self.measures(now));
+        self.interval.body_bytes += body_bytes;
+        self.totals.body_bytes_in_sustain += body_bytes * measured;
+        self.interval.transactions += 1;
+        self.totals.transactions_all += 1;
+        self.totals.transactions_in_sustain += measured;
+    }
+
+    /// So many datagrams left with this gap before each, the last of them `now`.
+    pub(super) fn departed(&mut self, gap: u64, datagrams: u64, now: u64) {
+        if self.measures(now) && datagrams > 0 {
+            self.totals.latencies.record_many(Latency::Departure, gap, datagrams);
+        }
+    }
+
     /// An operation ended `now`.
     pub(super) fn ended(&mut self, outcome: Outcome, measured: bool, now: u64) {
         self.interval.ended.count(outcome);

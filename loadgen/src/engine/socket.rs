@@ -57,6 +57,19 @@ impl Context {
     pub(super) fn sources(&self) -> Sources {
         self.config.sources.clone().stripe(self.worker, self.workers, host::kernel::local_port_range())
     }
+
+    /// Pins the worker's thread and makes its timers exact; a warning if that fails.
+    pub(super) fn settle_in(&self) -> Option<String> {
+        // The default of 50 µs would make every paced start late by as much.
+        let _ = host::process::exact_timers();
+        let core = self.config.cores[self.worker as usize];
+        let error = host::cpu::pin_current_thread(&[core]).err()?;
+        Some(format!(
+            "generator worker {} could not be pinned to core {core} ({error}); other work on its core will show as \
+             schedule lag",
+            self.worker
+        ))
+    }
 }
 
 /// One worker.
@@ -90,16 +103,16 @@ pub(super) struct Worker<W: Workload, T: Transport> {
 
 /// The phases on the monotonic clock.
 #[derive(Clone, Copy, Debug)]
-struct Times {
-    began: u64,
-    sustain: u64,
-    sustain_end: u64,
-    load_end: u64,
-    drain_end: u64,
+pub(super) struct Times {
+    pub(super) began: u64,
+    pub(super) sustain: u64,
+    pub(super) sustain_end: u64,
+    pub(super) load_end: u64,
+    pub(super) drain_end: u64,
 }
 
 impl Times {
-    fn new(began: u64, config: &Config) -> Self {
+    pub(super) fn new(began: u64, config: &Config) -> Self {
         let ns = |duration: Duration| duration.as_nanos() as u64;
         let sustain = began + ns(config.phases.ramp_up);
         let sustain_end = sustain + ns(config.phases.sustain);
@@ -172,18 +185,8 @@ impl<W: Workload, T: Transport> Worker<W, T> {
         self.finish()
     }
 
-    /// Pins the thread and makes its timers exact.
     fn settle_in(&mut self) {
-        let core = self.context.config.cores[self.context.worker as usize];
-        if let Err(error) = host::cpu::pin_current_thread(&[core]) {
-            self.book.totals.warnings.push(format!(
-                "generator worker {} could not be pinned to core {core} ({error}); other work on its core will show as \
-                 schedule lag",
-                self.context.worker
-            ));
-        }
-        // The default of 50 µs would make every paced start late by as much.
-        let _ = host::process::exact_timers();
+        self.book.totals.warnings.extend(self.context.settle_in());
         if let Err(error) = self.transport.settle_in() {
             self.book.totals.warnings.push(error);
         }

@@ -30,6 +30,11 @@ impl Sources {
         self.addresses.len()
     }
 
+    /// The addresses; none = the kernel's choice.
+    pub fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
+    }
+
     /// Whether the kernel chooses.
     pub fn is_empty(&self) -> bool {
         self.addresses.is_empty()

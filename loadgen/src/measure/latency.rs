@@ -83,6 +83,13 @@ impl Latencies {
             .expect("a histogram that may grow takes every value");
     }
 
+    /// Books the same value several times.
+    pub fn record_many(&mut self, latency: Latency, nanoseconds: u64, times: u64) {
+        self.0[latency as usize]
+            .record_n(nanoseconds.clamp(1, HIGHEST_NS), times)
+            .expect("a histogram that may grow takes every value");
+    }
+
     /// The histogram of one latency, in nanoseconds.
     pub fn of(&self, latency: Latency) -> &Histogram<u64> {
         &self.0[latency as usize]

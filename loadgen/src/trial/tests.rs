@@ -15,6 +15,8 @@ use crate::scenario::plan::{Arrivals, BodyCheck, CloseMode, HttpPlan, Pattern, P
 use crate::workload::Operation;
 use crate::workload::http::{ExpectedBody, HttpConfig};
 
+mod udp;
+
 /// A server that answers every request with 100 bytes of the table; ends with the test process.
 fn server(answer: impl Fn(&mut TcpStream, u32) -> bool + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
