@@ -39,7 +39,7 @@ const PAYLOAD_MAX: usize = 65_535;
 pub(crate) fn bind(address: SocketAddr, shared_port: bool) -> io::Result<UdpSocket> {
     // Elsewhere the kernel answers from the only address there is, and choosing it would cost time.
     let with_local_address = address.ip().is_unspecified();
-    let options = Options { shared_port, buffer_bytes: BUFFER_BYTES, with_local_address, with_errors: false };
+    let options = Options { shared_port, buffer_bytes: BUFFER_BYTES, with_local_address, ..Options::default() };
     host::datagram::bind(address, options)
 }
 
