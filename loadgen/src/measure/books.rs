@@ -6,6 +6,10 @@
 //! so the books agree within the failed operations, never beyond. Health checks are booked apart by
 //! the reflectors and do not disturb this. Without ledgers nothing can be said, and nothing is.
 
+mod frames;
+
+pub use frames::Ways;
+
 use super::{Outcome, TrialRecord};
 use crate::measure::record::{Purpose, TrialLoad};
 use crate::scenario::Plan;
@@ -61,12 +65,14 @@ pub fn shares(trial: &TrialRecord) -> Vec<Share> {
 pub fn reconcile(plan: &Plan, trial: &TrialRecord) -> Vec<Mismatch> {
     let mut books = Books { trial, found: Vec::new() };
     books.own_sums();
-    if !trial.ledgers.is_empty() {
+    let is_direct = trial.purpose == Purpose::Ceiling || matches!(plan.testbed.dut.kind, DutKind::None);
+    if let WorkloadKind::Udp(udp) = &plan.workload.kind {
+        books.frames(plan, udp, is_direct);
+    } else if !trial.ledgers.is_empty() {
         if matches!(plan.workload.kind, WorkloadKind::Http(_)) {
             books.transactions(plan);
             books.instances(plan);
         }
-        let is_direct = trial.purpose == Purpose::Ceiling || matches!(plan.testbed.dut.kind, DutKind::None);
         if is_direct && books.all_ledgers_are_here(plan) {
             books.direct_connections();
         }

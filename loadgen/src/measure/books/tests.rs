@@ -11,6 +11,8 @@ use crate::measure::record::ConnectionsInSustain;
 use crate::measure::{Latencies, Outcomes};
 use crate::scenario::{Overrides, parse};
 
+mod frames;
+
 fn plan(dut: &str, kind: &str) -> Plan {
     let text = format!("[testbed]\ndut = \"{dut}\"\n[workload]\n{kind}\n[load]\nunit = \"connections/s\"\nrate = 10\n");
     let files = |path: &Path| match path.to_str() {
