@@ -1,4 +1,5 @@
-//! What a run did otherwise than RFC 9411 wants, as far as only the run itself could show it.
+//! What a run did otherwise than RFC 9411, or RFC 2544 for frames, wants, as far as only the run itself could
+//! show it.
 //!
 //! What the plan already does otherwise is the business of [`crate::scenario::compliance`].
 
@@ -7,19 +8,20 @@ use wire::units::Span;
 use super::answer::Figure;
 use super::limit::CEILING_SHARE_WARN;
 use super::usage::Usage;
-use crate::measure::TrialRecord;
 use crate::measure::record::EndedEarly;
+use crate::measure::{Latency, TrialRecord};
 use crate::scenario::Plan;
-use crate::scenario::plan::DutKind;
+use crate::scenario::plan::{DutKind, Unit};
 
 /// Deviations of the trial that the figure comes from, one sentence each, with the section.
 pub(super) fn of(plan: &Plan, trial: &TrialRecord, figures: &[Figure]) -> Vec<String> {
     let all = [
         ended_early(plan, trial),
-        slots_cut(trial),
+        slots_cut(plan, trial),
         margin(plan, figures),
-        reflector_deaths(trial),
+        reflector_deaths(plan, trial),
         shared_cores(plan, trial),
+        departures(plan, trial),
     ];
     all.into_iter().flatten().chain(pinning(trial)).collect()
 }
@@ -33,12 +35,14 @@ fn ended_early(plan: &Plan, trial: &TrialRecord) -> Option<String> {
     };
     let planned = Span(crate::scenario::final_sustain(plan));
     let measured = trial.sustain.as_secs_f64();
-    Some(format!("sustain ended after {measured:.1} s of {planned} because {why} (RFC 9411, 4.3.4)"))
+    let source = cite(plan, "RFC 9411, 4.3.4", "RFC 2544, 24");
+    Some(format!("sustain ended after {measured:.1} s of {planned} because {why} ({source})"))
 }
 
-fn slots_cut(trial: &TrialRecord) -> Option<String> {
+fn slots_cut(plan: &Plan, trial: &TrialRecord) -> Option<String> {
     let why = trial.slots_cut.as_ref()?;
-    Some(format!("the load met the limits of the tester's host, not only those of the DUT: {why} (RFC 9411, 5)"))
+    let source = cite(plan, "RFC 9411, 5", "RFC 2285, 3.5.3");
+    Some(format!("the load met the limits of the tester's host, not only those of the DUT: {why} ({source})"))
 }
 
 /// RFC 9411, 5: the tester has to exceed what is expected of the DUT "reasonably".
@@ -47,15 +51,17 @@ fn margin(plan: &Plan, figures: &[Figure]) -> Option<String> {
     let share = figure.value / figure.ceiling.filter(|ceiling| *ceiling > 0.0)?;
     (share > CEILING_SHARE_WARN).then(|| {
         format!(
-            "the figure is {:.0}% of what the testbed reaches without the DUT: little margin (RFC 9411, 5)",
-            share * 100.0
+            "the figure is {:.0}% of what the testbed reaches without the DUT: little margin ({})",
+            share * 100.0,
+            cite(plan, "RFC 9411, 5", "maximum offered load: RFC 2285, 3.5.3")
         )
     })
 }
 
-fn reflector_deaths(trial: &TrialRecord) -> Option<String> {
+fn reflector_deaths(plan: &Plan, trial: &TrialRecord) -> Option<String> {
     let how = trial.reflector_deaths.first()?;
-    Some(format!("not all real servers lived through the trial: {how} (RFC 9411, 4.3.2)"))
+    let source = cite(plan, "RFC 9411, 4.3.2", "RFC 2544, 7");
+    Some(format!("not all real servers lived through the trial: {how} ({source})"))
 }
 
 /// RFC 8172, 3.4: shared resources distort a benchmark; a shared core distorts it most.
@@ -70,4 +76,24 @@ fn shared_cores(plan: &Plan, trial: &TrialRecord) -> Option<String> {
 fn pinning(trial: &TrialRecord) -> impl Iterator<Item = String> {
     let unpinned = trial.warnings.iter().filter(|warning| warning.contains("could not be pinned"));
     unpinned.map(|warning| format!("{warning} (RFC 8172, 3.4)"))
+}
+
+/// The text that the workload's test follows.
+fn cite(plan: &Plan, connections: &'static str, frames: &'static str) -> &'static str {
+    if plan.load.unit == Unit::FramesPerSecond { frames } else { connections }
+}
+
+/// Kernel sockets keep no gap between frames: how far apart they left is all that can be said.
+fn departures(plan: &Plan, trial: &TrialRecord) -> Option<String> {
+    let gaps = trial.latencies.of(Latency::Departure);
+    let record = trial.frames.as_ref().filter(|_| !gaps.is_empty() && plan.load.unit == Unit::FramesPerSecond)?;
+    let us = |nanoseconds: u64| nanoseconds as f64 / 1e3;
+    Some(format!(
+        "gaps between frames were not kept: departures of a worker were {:.1} us (p50), {:.1} us (p99) and {:.1} us (max) \
+         apart, up to {} frames in one system call (RFC 2544, 21)",
+        us(gaps.value_at_quantile(0.5)),
+        us(gaps.value_at_quantile(0.99)),
+        us(gaps.max()),
+        record.batch_max
+    ))
 }

@@ -11,9 +11,11 @@ use crate::gate::failures::Failures;
 use crate::measure::record::{EndedEarly, TrialLoad};
 use crate::measure::{Latency, Outcome, TrialRecord};
 use crate::scenario::Plan;
-use crate::scenario::plan::{Comparison, Expectation, GoalPlan, Metric, SearchPlan, Unit};
+use crate::scenario::plan::{Comparison, Expectation, GoalPlan, Metric, SearchPlan, Unit, WorkloadKind};
 
 use super::usage::Usage;
+
+mod frames;
 
 /// Completions inside sustain, of the operations due in it, in percent.
 const COMPLETED_PERCENT: u64 = 99;
@@ -49,7 +51,8 @@ pub(super) struct FailedLimit {
 const WHOLE: u128 = 1_000_000_000_000;
 
 impl FailedLimit {
-    /// What the answer may fail: the loss of the first goal, `[expect] failed`, or less than 0.001 %.
+    /// What the answer may fail: the loss of the first goal, `[expect] failed`, less than 0.001 %, or for
+    /// frames none at all (RFC 2544, 26.1).
     pub(super) fn of(plan: &Plan) -> Self {
         let goals = plan.search.maximum().map(|maximum| maximum.goals.as_slice()).unwrap_or_default();
         let loss = goals.first().and_then(|goal| goal.loss);
@@ -66,7 +69,11 @@ impl FailedLimit {
 
     fn of_expectation(plan: &Plan) -> Self {
         let stated = plan.expect.iter().find(|expectation| expectation.metric == Metric::Failed);
-        stated.map_or(Self { parts: WHOLE / 100_000, inclusive: false }, Self::stated)
+        let default = match plan.workload.kind {
+            WorkloadKind::Udp(_) => Self { parts: 0, inclusive: true },
+            WorkloadKind::Tcp | WorkloadKind::Http(_) => Self { parts: WHOLE / 100_000, inclusive: false },
+        };
+        stated.map_or(default, Self::stated)
     }
 
     fn up_to(loss: f64) -> Self {
@@ -106,7 +113,7 @@ impl FailedLimit {
 
 /// Whether a trial passed by the rule of the plan.
 pub fn passes(plan: &Plan, trial: &TrialRecord) -> Passed {
-    let invalid = invalid(trial);
+    let invalid = invalid(plan, trial);
     let failed: Vec<String> = broken(plan, trial).into_iter().chain(super::validity::reasons(plan, trial)).collect();
     let decided = invalid.is_empty();
     Passed { passed: decided && failed.is_empty(), decided, reasons: invalid.into_iter().chain(failed).collect() }
@@ -124,8 +131,8 @@ pub fn can_still_pass(plan: &Plan, due_planned: u64, failed_so_far: u64) -> bool
     FailedLimit::loosest(plan).allows(failed_so_far, due_planned)
 }
 
-/// The highest loss ratio that a trial may have by `[expect] failed`, or less than 0.001 %: what a goal
-/// that states none goes for.
+/// The highest loss ratio that a trial may have by `[expect] failed`, or less than 0.001 % (of frames: none):
+/// what a goal that states none goes for.
 pub fn loss_limit(plan: &Plan) -> f64 {
     let limit = FailedLimit::of_expectation(plan);
     let ratio = limit.parts as f64 / WHOLE as f64;
@@ -137,7 +144,7 @@ pub fn loss_limit(plan: &Plan) -> f64 {
 /// says nothing about the DUT, is no valid one where the profile asks for that, or was ended early because
 /// it could not pass, has lost at least what it may.
 pub fn loss(plan: &Plan, trial: &TrialRecord) -> f64 {
-    if !invalid(trial).is_empty() || !super::validity::reasons(plan, trial).is_empty() {
+    if !invalid(plan, trial).is_empty() || !super::validity::reasons(plan, trial).is_empty() {
         return 1.0;
     }
     let failed = trial.outcomes.failed_by_testbed();
@@ -194,13 +201,14 @@ pub fn is_clean(plan: &Plan, trial: &TrialRecord) -> bool {
 }
 
 /// Why a trial says nothing about the DUT.
-fn invalid(trial: &TrialRecord) -> Vec<String> {
-    let mut reasons = Vec::new();
+fn invalid(plan: &Plan, trial: &TrialRecord) -> Vec<String> {
+    let mut reasons: Vec<String> = frames::own_loss(plan, trial).into_iter().collect();
     let count = |outcome| trial.outcomes.of(outcome);
     let planned = trial.due.max(trial.outcomes.total());
     let late = count(Outcome::UnsentLate);
     if late.saturating_mul(UNSENT_LATE_ONE_IN) > planned {
-        reasons.push(format!("the generator started {late} of {planned} operations too late or never"));
+        let offered = frames::offered(trial);
+        reasons.push(format!("the generator started {late} of {planned} operations too late or never{offered}"));
     }
     if count(Outcome::LocalError) > 0 {
         let first = first_failure(trial, Outcome::LocalError);
@@ -293,7 +301,8 @@ fn carried_over(trial: &TrialRecord) -> u64 {
 /// Whether a trial is invalid because the tester itself could not offer its load.
 pub fn is_testers_doing(trial: &TrialRecord) -> bool {
     let tester = trial.outcomes.of(Outcome::UnsentLate) + trial.outcomes.of(Outcome::LocalError);
-    tester > 0 && matches!(trial.ended_early, None | Some(EndedEarly::CannotPass))
+    let tester = tester > 0 || frames::was_dropped(trial);
+    tester && matches!(trial.ended_early, None | Some(EndedEarly::CannotPass))
 }
 
 /// The text of the first failure of a kind, in brackets, or nothing.

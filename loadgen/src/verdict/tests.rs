@@ -15,6 +15,7 @@ use crate::measure::{Latencies, Latency, Outcome, Outcomes, Role, RoleSample, Sa
 use crate::scenario::{Overrides, Plan, parse};
 use crate::search::Found;
 
+mod frames;
 mod validity;
 mod workers;
 

@@ -8,8 +8,9 @@
 //!
 //! Under profile `rfc` a trial of full length that breaks one has not passed; under the others, whose
 //! results are `derived` anyway, that is a warning and an observed deviation. It leaves out who is to
-//! blame: `verdict::limit` does that.
+//! blame: `verdict::limit` does that. Datagrams have a criterion of their own (`frames`).
 
+mod frames;
 mod windows;
 
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,7 @@ const CC_DEVIATION_MAX: f64 = 0.10;
 /// One criterion with what it saw.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Validity {
-    /// `V-a` … `V-e`.
+    /// `V-a` … `V-e`, or `offered-load`.
     pub rule: String,
     /// What was found, as a ratio; `None` where it could not be applied.
     pub value: Option<f64>,
@@ -79,7 +80,7 @@ impl Validity {
 /// What is known of the validity of the figure's trial.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Validation {
-    /// V-a to V-e; empty without a trial.
+    /// V-a to V-e, of frames the offered load; empty without a trial.
     pub rules: Vec<Validity>,
     /// What its failures show with confidence.
     pub resolution: Option<Resolution>,
@@ -92,12 +93,12 @@ impl Validation {
     /// Of one trial. `observed` are further deviations that only the run showed.
     pub(super) fn of(plan: &Plan, trial: &TrialRecord, observed: Vec<String>) -> Self {
         let rules = rules(plan, trial);
-        let section = section(plan);
+        let source = source(plan);
         let broken = rules.iter().filter(|rule| rule.is_broken());
         let mut deviations: Vec<String> =
-            broken.map(|rule| format!("{}: {} (RFC 9411, {section}.3.3)", rule.rule, rule.text)).collect();
+            broken.map(|rule| format!("{}: {} ({source})", rule.rule, rule.text)).collect();
         let unknown = rules.iter().filter(|rule| rule.value.is_none() && matches!(rule.rule.as_str(), "V-c" | "V-d"));
-        deviations.extend(unknown.map(|rule| format!("{} {} (RFC 9411, {section}.3.3)", rule.rule, rule.text)));
+        deviations.extend(unknown.map(|rule| format!("{} {} ({source})", rule.rule, rule.text)));
         deviations.extend(observed);
         Self { rules, resolution: Resolution::of(plan, trial), observed: deviations }
     }
@@ -118,13 +119,13 @@ impl Validation {
     }
 }
 
-/// The section of RFC 9411 that a unit's test follows.
-pub(super) fn section(plan: &Plan) -> &'static str {
+/// Where the criteria of a unit's test stand.
+pub(super) fn source(plan: &Plan) -> &'static str {
     match plan.load.unit {
-        Unit::ConnectionsPerSecond => "7.2",
-        Unit::TransactionsPerSecond | Unit::Transactions => "7.3",
-        Unit::Connections => "7.5",
-        Unit::FramesPerSecond => "7.1",
+        Unit::ConnectionsPerSecond => "RFC 9411, 7.2.3.3",
+        Unit::TransactionsPerSecond | Unit::Transactions => "RFC 9411, 7.3.3.3",
+        Unit::Connections => "RFC 9411, 7.5.3.3",
+        Unit::FramesPerSecond => frames::SOURCE,
     }
 }
 
@@ -135,13 +136,16 @@ pub(super) fn reasons(plan: &Plan, trial: &TrialRecord) -> Vec<String> {
     if plan.profile != Profile::Rfc || !whole {
         return Vec::new();
     }
-    let section = section(plan);
+    let source = source(plan);
     let broken = rules(plan, trial).into_iter().filter(Validity::is_broken);
-    broken.map(|rule| format!("{}: {} (RFC 9411, {section}.3.3)", rule.rule, rule.text)).collect()
+    broken.map(|rule| format!("{}: {} ({source})", rule.rule, rule.text)).collect()
 }
 
-/// V-a to V-e of one trial.
+/// The criteria of one trial.
 fn rules(plan: &Plan, trial: &TrialRecord) -> Vec<Validity> {
+    if plan.load.unit == Unit::FramesPerSecond {
+        return frames::rules(trial);
+    }
     let mut rules = vec![transactions(plan, trial), resets(trial)];
     rules.extend(deviations(plan, trial));
     rules

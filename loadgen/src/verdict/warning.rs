@@ -36,8 +36,9 @@ pub(super) fn of(plan: &Plan, trial: &TrialRecord, passed: &Passed, figures: &[F
 pub(super) fn of_validation(validation: &Validation) -> Vec<String> {
     let resolution = validation.resolution.and_then(Resolution::warning);
     let broken = validation.broken().map(|rule| {
+        let of = if rule.rule.starts_with("V-") { "RFC 9411" } else { "RFC 2285, 3.5" };
         format!(
-            "{} of RFC 9411 is broken: {}: a valid result needs a steadier or lower load (profile rfc refuses this one)",
+            "{} of {of} is broken: {}: a valid result needs a steadier or lower load (profile rfc refuses this one)",
             rule.rule, rule.text
         )
     });

@@ -1,9 +1,11 @@
 //! G8: positive evidence that the DUT is at its limit.
 //!
 //! Any one will do: it uses up its CPU, it turns operations away, it keeps every slot waiting, or
-//! its answers take more than three times as long as under the qualifying load.
+//! its answers take more than three times as long as under the qualifying load, or frames got lost that no
+//! socket of the tester dropped.
 
 use super::{Check, Facts, Inquiry, Latency, LimitedBy, Outcome, Role, Usage, tester};
+use crate::measure::books::Ways;
 use crate::scenario::plan::DutKind;
 
 pub(super) const BUSY_MIN: f64 = 0.90;
@@ -39,6 +41,9 @@ pub(super) fn at_its_limit(inquiry: &Inquiry<'_>, facts: &Facts<'_>) -> Check {
     add(turned_away > 0, format!("it turned {turned_away} operations away"));
     let waiting = facts.trial.outcomes_all.of(Outcome::UnsentWindow);
     add(waiting > 0, format!("{waiting} operations found every slot waiting for it"));
+    if let Some((lost, text)) = lost_frames(facts) {
+        add(lost, text);
+    }
     if let Some((slower, text)) = service_time(inquiry, facts) {
         add(slower, text);
     }
@@ -68,6 +73,19 @@ pub(super) fn processor(inquiry: &Inquiry<'_>, usage: &Usage) -> (f64, String) {
 fn turned_away(inquiry: &Inquiry<'_>, facts: &Facts<'_>) -> u64 {
     let seen: u64 = TURNED_AWAY.iter().map(|outcome| facts.trial.outcomes_all.of(*outcome)).sum();
     seen.saturating_sub(tester::made_by_reflectors(inquiry, facts.trial))
+}
+
+/// Frames that were sent and did not arrive, while nobody else's sockets dropped any.
+fn lost_frames(facts: &Facts<'_>) -> Option<(bool, String)> {
+    let ways = Ways::of(facts.trial).filter(|_| !facts.trial.ledgers.is_empty())?;
+    let lost = ways.lost_forward + ways.lost_return;
+    let text = format!(
+        "{} of {} frames were lost towards the reflectors, {} of {} answers on the way back",
+        ways.lost_forward, ways.sent, ways.lost_return, ways.answered
+    );
+    let own = ways.lost_by_testers();
+    let text = if own > 0 { format!("{text}, but tester and reflectors dropped {own} themselves") } else { text };
+    Some((lost > 0 && own == 0, text))
 }
 
 fn service_time(inquiry: &Inquiry<'_>, facts: &Facts<'_>) -> Option<(bool, String)> {

@@ -2,6 +2,7 @@
 
 use super::{Check, Facts, Inquiry, Latency, LimitedBy, NO_SAMPLES, Outcome, Role, Usage, first_failure};
 use crate::measure::TrialRecord;
+use crate::measure::books::Ways;
 use crate::scenario::plan::WorkloadKind;
 
 /// G2: share of operations that the generator never started.
@@ -35,8 +36,19 @@ pub(super) fn lag(_: &Inquiry<'_>, facts: &Facts<'_>) -> Check {
         // Whoever waited for a slot says nothing about the generator.
         return Check::holds(format!("not applied: only {free} of {due} operations found a free slot"));
     }
-    let text = format!("schedule lag p99 {milliseconds:.2} ms (limit 10 ms)");
+    let text = format!("schedule lag p99 {milliseconds:.2} ms (limit 10 ms){}", departures(facts.trial));
     if milliseconds > LAG_P99_MS_MAX { Check::blames(LimitedBy::Generator, text) } else { Check::holds(text) }
+}
+
+/// How evenly datagrams left: kernel sockets cannot keep a gap.
+fn departures(trial: &TrialRecord) -> String {
+    let gaps = trial.latencies.of(Latency::Departure);
+    if gaps.is_empty() {
+        return String::new();
+    }
+    let us = |nanoseconds: u64| nanoseconds as f64 / 1e3;
+    let [p50, p99] = [0.5, 0.99].map(|quantile| us(gaps.value_at_quantile(quantile)));
+    format!(", departures of a worker {p50:.1} us apart (p50), {p99:.1} us (p99), {:.1} us (max)", us(gaps.max()))
 }
 
 pub(super) fn processors(_: &Inquiry<'_>, facts: &Facts<'_>) -> Check {
@@ -99,12 +111,14 @@ pub(super) fn local_errors(_: &Inquiry<'_>, facts: &Facts<'_>) -> Check {
 
 pub(super) fn drops(_: &Inquiry<'_>, facts: &Facts<'_>) -> Check {
     let accept_queue: u64 = facts.trial.ledgers.iter().map(|ledger| ledger.accept_queue_drops).sum();
+    let frames = Ways::of(facts.trial).unwrap_or_default();
     let by_role = |reflectors: bool| -> u64 {
         let roles = facts.usage.iter().flat_map(|usage| usage.testers());
         roles.filter(|role| matches!(role.role, Role::Reflector(_)) == reflectors).map(|role| role.drops).sum()
     };
-    // A reflector's drops appear in its ledger, in its sample, or in both.
-    let (generator, reflectors) = (by_role(false), by_role(true).max(accept_queue));
+    // Drops appear in the books, in the samples, or in both.
+    let generator = by_role(false).max(frames.lost_by_generator);
+    let reflectors = by_role(true).max(accept_queue + frames.lost_by_reflectors);
     let text = format!("own sockets dropped: generator {generator}, reflectors {reflectors}");
     match (generator, reflectors) {
         (0, 0) => Check::holds(text),
@@ -123,11 +137,13 @@ pub(super) fn reflector_failures(inquiry: &Inquiry<'_>, facts: &Facts<'_>) -> Ch
     if explains { Check::blames(LimitedBy::Reflector, text) } else { Check::holds(text) }
 }
 
-/// Resets, refusals and unexpected statuses in the reflectors' ledgers.
+/// Resets, refusals and unexpected statuses in the reflectors' ledgers; of datagrams what they dropped or
+/// corrupted on purpose.
 pub(super) fn made_by_reflectors(inquiry: &Inquiry<'_>, trial: &TrialRecord) -> u64 {
     let expected = match &inquiry.plan.workload.kind {
         WorkloadKind::Http(http) => usize::from(http.status / 100),
-        WorkloadKind::Tcp | WorkloadKind::Udp(_) => 2,
+        WorkloadKind::Udp(_) => return Ways::of(trial).map_or(0, |ways| ways.on_purpose),
+        WorkloadKind::Tcp => 2,
     };
     let wrong_status = |classes: &[u64; 5]| -> u64 {
         // 1xx are no answers; classes count from 1.
