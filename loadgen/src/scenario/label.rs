@@ -14,6 +14,8 @@ use super::plan::{
 };
 use crate::testbed::ports::address_count;
 
+mod frames;
+
 /// The label of a result and why it is not a better one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Compliance {
@@ -46,6 +48,9 @@ const PAUSE_TOLERANCE: f64 = 0.1;
 
 /// The label of a plan's results.
 pub fn compliance(plan: &Plan) -> Compliance {
+    if let WorkloadKind::Udp(udp) = &plan.workload.kind {
+        return frames::compliance(plan, udp);
+    }
     let mut deviations = musts(plan);
     let label = if deviations.is_empty() { "conditional" } else { "derived" };
     deviations.extend(shoulds(plan));

@@ -6,6 +6,8 @@ use std::path::Path;
 use super::*;
 use crate::scenario::{Overrides, parse};
 
+mod frames;
+
 /// A scenario of profile rfc that keeps every MUST.
 const CPS: &str = r#"
 [scenario]
