@@ -15,7 +15,7 @@ use super::environment::{Environment, environment};
 use super::ports::{PortDemand, PortSysctls, dut_side_warning, plan_ports, port_budget};
 use super::{Placement, cgroup, dut};
 use crate::scenario::Plan;
-use crate::scenario::plan::{DutKind, Unit};
+use crate::scenario::plan::{DutKind, Unit, WorkloadKind};
 
 pub use ceiling::{Calibration, connections_in};
 pub use programs::DutFile;
@@ -287,12 +287,15 @@ fn judge_ceiling(plan: &Plan, facts: &Facts, calibration: Option<Calibration>) -
     findings
 }
 
-/// Held connections cost the generator one descriptor each, and a proxying DUT two.
+/// Held connections and streams cost the generator one descriptor each, and a proxying DUT two.
 fn plan_descriptors(plan: &Plan, limit: u64) -> Option<Finding> {
-    let count = plan.load.count.filter(|_| plan.load.unit == Unit::Connections)?;
+    let (count, what) = match &plan.workload.kind {
+        WorkloadKind::Udp(udp) => (u64::from(udp.streams.get()), "streams"),
+        _ => (u64::from(plan.load.count.filter(|_| plan.load.unit == Unit::Connections)?.get()), "connections"),
+    };
     let is_direct = matches!(plan.testbed.dut.kind, DutKind::None);
-    let needed = u64::from(count.get()) * if is_direct { 1 } else { 2 };
-    let found = format!("{count} connections need up to {needed} descriptors in one process, the limit is {limit}");
+    let needed = count * if is_direct { 1 } else { 2 };
+    let found = format!("{count} {what} need up to {needed} descriptors in one process, the limit is {limit}");
     Some(match needed < limit {
         true => good("plan: descriptors", found),
         false => advice("plan: descriptors", found, "the figure will be limited by the host; raise the limit"),

@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 
 use crate::scenario::Plan;
-use crate::scenario::plan::{CloseMode, Network, StartLoad, Unit};
+use crate::scenario::plan::{CloseMode, Network, StartLoad, Unit, WorkloadKind};
 
 /// How long Linux keeps a tuple in TIME_WAIT, in seconds (`TCP_TIMEWAIT_LEN`).
 const TIME_WAIT_S: f64 = 60.0;
@@ -173,7 +173,8 @@ fn client_demand(plan: &Plan) -> PortDemand {
     let (rate, at_once) = match load.unit {
         Unit::ConnectionsPerSecond => (highest, 0.0),
         Unit::TransactionsPerSecond => (highest / per_connection, 0.0),
-        Unit::FramesPerSecond => (0.0, 0.0),
+        // A stream keeps its 5-tuple, and UDP has no TIME_WAIT.
+        Unit::FramesPerSecond => (0.0, f64::from(streams(plan))),
         Unit::Connections | Unit::Transactions => (0.0, highest),
     };
     let reflectors = u64::from(plan.testbed.reflectors) + plan.testbed.remote_reflectors.len() as u64;
@@ -181,10 +182,17 @@ fn client_demand(plan: &Plan) -> PortDemand {
     PortDemand {
         connections_per_second: rate,
         at_once: at_once as u64,
-        keeps_tuple: plan.workload.close == CloseMode::ClientFin,
+        keeps_tuple: plan.workload.close == CloseMode::ClientFin && load.unit != Unit::FramesPerSecond,
         sources: plan.testbed.source_networks.iter().map(|network| address_count(network)).fold(0, u64::saturating_add),
         destinations: if is_direct { reflectors } else { 1 },
         loopback: plan.testbed.network == Network::Loopback,
+    }
+}
+
+fn streams(plan: &Plan) -> u16 {
+    match &plan.workload.kind {
+        WorkloadKind::Udp(udp) => udp.streams.get(),
+        WorkloadKind::Tcp | WorkloadKind::Http(_) => 0,
     }
 }
 
