@@ -67,6 +67,10 @@ fn line(key: &'static str, text: &str, unit: Unit, origin: &Origin) -> Result<Ex
     if !is_figure && !matches!(comparison, Comparison::Less | Comparison::LessOrEqual) {
         return Err(refuse(format!("{text:?} asks for more of it; expected < or <=, such as \"{}\"", example(metric))));
     }
+    if matches!(metric, Metric::Ttfb { .. }) && unit == Unit::FramesPerSecond {
+        let message = "a datagram has no first byte of an answer; expected response_time, such as response_time_p99";
+        return Err(refuse(message.to_owned()));
+    }
     if metric == Metric::Failed && comparison == Comparison::Less && value == 0.0 {
         return Err(refuse("\"< 0%\" can never be met; \"<= 0%\" means without any failure".to_owned()));
     }

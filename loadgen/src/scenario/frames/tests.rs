@@ -321,6 +321,16 @@ fn a_plan_of_datagrams_is_a_scenario_that_resolves_to_itself() {
 }
 
 #[test]
+fn expectations_of_datagrams_are_frames_loss_and_delay() {
+    let text = format!("{UDP}[expect]\nfps = \">= 10k\"\nfailed = \"<= 0%\"\nresponse_time_p99 = \"< 5ms\"\n");
+    let found: Vec<Metric> = plan(&text).expect.iter().map(|expectation| expectation.metric).collect();
+    assert_eq!(found, [Metric::Fps, Metric::Failed, Metric::ResponseTime { percentile_e2: 9_900 }]);
+    let other = |line: &str| error(&format!("{UDP}[expect]\n{line}\n"));
+    assert!(other("tps = \">= 1\"").ends_with("unit = \"frames/s\" measures fps, not tps; expected expect.fps"));
+    assert!(other("ttfb_p50 = \"< 1ms\"").contains("has no first byte"), "{}", other("ttfb_p50 = \"< 1ms\""));
+}
+
+#[test]
 fn a_set_value_reaches_the_frames() {
     let set = |assignment: &str| with(UDP, &Overrides { set: vec![assignment.to_owned()], ..Overrides::default() });
     assert_eq!(udp(&set("workload.frames.size=1518").unwrap()).mix, Mix::Fixed { size: frame(1518) });

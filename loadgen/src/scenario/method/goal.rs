@@ -52,7 +52,8 @@ impl MethodInput<'_> {
         let share = |ratio| Percent::from_ratio(ratio).ok();
         let strict = GoalFile { loss: share(0.0), ..GoalFile::default() };
         let width = share(plan.width.as_ratio().max(TOLERANT_LOSS));
-        let tolerant = GoalFile { loss: share(TOLERANT_LOSS), exceed: share(TOLERANT_EXCEED), width, ..strict.clone() };
+        let tolerant =
+            GoalFile { loss: share(TOLERANT_LOSS), exceed: share(TOLERANT_EXCEED), width, ..GoalFile::default() };
         vec![strict, tolerant]
     }
 
