@@ -127,8 +127,11 @@ pub fn most(plan: &Plan, cores: &[usize], ceiling: Option<f64>, carrier: &Carrie
             by_host: (ports.rate_max < ceiling)
                 .then(|| format!("{} local addresses and ports, each held for {} s", ports.tuples, ports.hold_s)),
         }),
-        Unit::TransactionsPerSecond | Unit::Transactions | Unit::FramesPerSecond => {
-            ceiling.map(|load| Most { load, by_host: None })
+        Unit::TransactionsPerSecond | Unit::Transactions => ceiling.map(|load| Most { load, by_host: None }),
+        Unit::FramesPerSecond => {
+            let declared = crate::verdict::frames::theoretical_fps(plan);
+            let bounds = [ceiling, declared].into_iter().flatten();
+            bounds.reduce(f64::min).map(|load| Most { load, by_host: None })
         }
     })
 }
