@@ -13,7 +13,7 @@ use crate::measure::record::Purpose;
 /// Largest step as a share of the highest load (RFC 2544, 26.3).
 pub const STEP_MAX: f64 = 0.1;
 /// Smallest step; a finer one is taken for this one.
-pub const STEP_MIN: f64 = 0.005;
+pub const STEP_MIN: f64 = 0.01;
 
 /// What a sweep goes by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -98,7 +98,7 @@ mod tests {
             let loss = 1.0 - forwards(ask.load) / ask.load;
             sweep.tell(Tell { load: ask.load, passed: loss <= 0.0, loss, ..Tell::default() });
             points.push((ask.load, loss));
-            assert!(points.len() <= 200, "the sweep does not end");
+            assert!(points.len() <= 100, "the sweep does not end");
         }
         (points, sweep.found())
     }
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn the_number_of_loads_is_bounded_and_no_load_is_above_the_highest() {
-        assert_eq!([0.5, 0.1, 0.02, 1e-9].map(trials), [10, 10, 50, 200]);
+        assert_eq!([0.5, 0.1, 0.02, 1e-9].map(trials), [10, 10, 50, 100]);
         for max in [123_456.7, 0.37, 3.0] {
             let (points, _) = walk(1e-9, max, |load| load);
             assert!(points.iter().all(|(load, _)| *load <= max && *load > 0.0), "{max}");
