@@ -27,7 +27,8 @@ const PHASES: Phases = Phases {
 /// [`RunError`]: this host cannot run the reflectors of the plan.
 pub fn calibrate(plan: &Plan, executable: &Path, interrupt: &Interrupt) -> Result<Calibration, RunError> {
     let placement = Placement::choose(&host::cpu::allowed_cores(), &plan.testbed)?;
-    let mut bare = plan.clone();
+    // Of several frame sizes the first one stands for all: what a frame costs hardly depends on its size.
+    let mut bare = super::frames::parts::of(plan).into_iter().next().unwrap_or_else(|| plan.clone());
     bare.testbed.dut.kind = DutKind::None;
     (bare.testbed.dut.cores, bare.testbed.dut.cpu_quota) = (placement.dut, None);
     bare.load.phases = PHASES;
@@ -54,7 +55,9 @@ fn one_trial(plan: &Plan, options: &Options, interrupt: &Interrupt) -> Result<Tr
 
 fn of_trial(plan: &Plan, trial: &TrialRecord) -> Calibration {
     let (per_second, operations) = match plan.load.unit {
-        Unit::ConnectionsPerSecond => (trial.achieved_rate(), trial.outcomes_all.of(crate::measure::Outcome::Ok)),
+        Unit::ConnectionsPerSecond | Unit::FramesPerSecond => {
+            (trial.achieved_rate(), trial.outcomes_all.of(crate::measure::Outcome::Ok))
+        }
         _ => (trial.transaction_rate(), trial.transactions_all),
     };
     let used = |is_wanted: fn(Role) -> bool| {

@@ -71,6 +71,7 @@ pub(super) fn predict(plan: &Plan, host: &HostFacts, calibration: Option<Calibra
         limits.extend(processors(plan, host, calibration));
         limits.extend(measured(&limits, calibration));
     }
+    limits.extend(link(plan));
     limits.extend(ports(plan, host));
     limits.extend(descriptors(plan, host, calibration));
     limits.extend(memory(plan, host));
@@ -149,6 +150,14 @@ fn measured(processors: &[Limit], calibration: Calibration) -> Option<Limit> {
     (most < by_cpu * CPU_BOUND_SHARE).then_some(Limit { what: "the reflectors", most, why, remedy, after: by_cpu })
 }
 
+/// What links of a declared speed carry.
+fn link(plan: &Plan) -> Option<Limit> {
+    let most = crate::verdict::frames::theoretical_fps(plan)?;
+    let why = "the speed that testbed.links declares, preamble and gaps included".to_owned();
+    let remedy = "twice the speed (testbed.links.speed)".to_owned();
+    Some(Limit { what: "the declared links", most, why, remedy, after: 2.0 * most })
+}
+
 fn ports(plan: &Plan, host: &HostFacts) -> Option<Limit> {
     // A plan that names more than there is has been refused with the arithmetic.
     let budget = plan_ports(plan, host.ports).ok()?;
@@ -171,6 +180,10 @@ fn ports(plan: &Plan, host: &HostFacts) -> Option<Limit> {
 /// What descriptors allow: connections held by the narrowest role, or a rate by the slots they leave. Where
 /// the plan itself asks for fewer slots, those are the limit, and more descriptors change nothing.
 fn descriptors(plan: &Plan, host: &HostFacts, calibration: Option<Calibration>) -> Option<Limit> {
+    if plan.load.unit == Unit::FramesPerSecond {
+        // Each stream has one descriptor, however many frames are under way.
+        return None;
+    }
     let (slots, workers) = (plan.load.slots, generator_workers(plan, host));
     let are_enough = u64::from(slots.get()) * workers <= host.descriptors.saturating_sub(RESERVED);
     if plan.load.unit != Unit::Connections && are_enough {
