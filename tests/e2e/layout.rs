@@ -96,6 +96,8 @@ fn pure_files_are_pure() {
         "loadgen/src/merge",
         "loadgen/src/search",
         "loadgen/src/gate",
+        "loadgen/src/suite/frames/estimate",
+        "loadgen/src/suite/frames/parts",
         "loadgen/src/suite/gating/answer",
         "loadgen/src/suite/gating/book",
         "loadgen/src/suite/rounds/figures",

@@ -9,6 +9,7 @@ use crate::report;
 use crate::scenario;
 use crate::scenario::Overrides;
 use crate::sizing;
+use crate::suite;
 use crate::testbed;
 use crate::verdict::answer::Exit;
 
@@ -87,5 +88,6 @@ fn check_one(file: &Path, overrides: &Overrides) -> anyhow::Result<String> {
     }
     let plan = scenario::load(file, overrides)?;
     testbed::check(&plan)?;
-    Ok(format!("{}\n{}", file.display(), scenario::summary(&plan)))
+    let takes = suite::frames::estimate(&plan).map(|estimate| format!("  takes      {}\n", estimate.words()));
+    Ok(format!("{}\n{}{}", file.display(), scenario::summary(&plan), takes.unwrap_or_default()))
 }

@@ -10,7 +10,10 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-pub mod parts;
+mod estimate;
+pub(crate) mod parts;
+
+pub use estimate::{Estimate, estimate};
 
 use super::{Findings, Finished, Run, RunError};
 use crate::measure::TrialRecord;

@@ -23,7 +23,7 @@ const PROBE_SHARE: f64 = 0.01;
 /// Operations per second below which a probe would show nothing.
 const PROBE_RATE_MIN: f64 = 5.0;
 /// Sustain of a probe.
-const PROBE_SUSTAIN: Duration = Duration::from_secs(1);
+pub(super) const PROBE_SUSTAIN: Duration = Duration::from_secs(1);
 /// How often a trial is tried that says nothing about its load.
 const TRIES: u32 = 3;
 /// Longest ramp of a probe.

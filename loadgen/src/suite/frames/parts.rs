@@ -7,7 +7,7 @@ use crate::scenario::mix::Mix;
 use crate::scenario::plan::{SuitePlan, WorkloadKind};
 
 /// One plan for each part, in the order of the trials; empty if the plan has no suite of frame tests.
-pub fn of(plan: &Plan) -> Vec<Plan> {
+pub(crate) fn of(plan: &Plan) -> Vec<Plan> {
     if !matches!(plan.workload.kind, WorkloadKind::Udp(_)) {
         return Vec::new();
     }
@@ -27,12 +27,12 @@ fn with(plan: &Plan, mix: Mix) -> Plan {
 }
 
 /// The size of the frames of a plan, where all are the same.
-pub fn size(part: &Plan) -> Option<FrameSize> {
+pub(crate) fn size(part: &Plan) -> Option<FrameSize> {
     let WorkloadKind::Udp(udp) = &part.workload.kind else { return None };
     if let Mix::Fixed { size } = udp.mix { Some(size) } else { None }
 }
 
 /// What a part is called on the terminal: `64 B`, or `mix`.
-pub fn name(part: &Plan) -> String {
+pub(crate) fn name(part: &Plan) -> String {
     size(part).map_or_else(|| "mix".to_owned(), |size| format!("{size} B"))
 }

@@ -152,7 +152,7 @@ fn answer_of(plan: &Plan, device: &Device<'_>) -> verdict::answer::Answer {
     let mut first = 1;
     let mut walked = Vec::new();
     for part in &plans {
-        let size = parts::size(part).unwrap_or(size(64));
+        let size = parts::size(part).unwrap_or_else(|| size(64));
         let (trials, found, details) = walk(part, first, &|load| device(size, load));
         first += trials.len() as u32;
         walked.push((trials, found, Context { details, ..Context::default() }));
@@ -334,4 +334,17 @@ fn an_answer_is_read_back_as_it_was_written() {
     let again: verdict::answer::Answer = serde_json::from_str(&text).unwrap();
     assert_eq!(again.frames, whole.frames);
     assert!(again.frames.is_some());
+}
+
+#[test]
+fn what_a_suite_takes_is_told_beforehand() {
+    let plan = rfc2544(&[64, 512, 1_518], 0.1);
+    let told = crate::suite::frames::estimate(&plan).unwrap();
+    let (walked, ..) = walk(&parts::of(&plan)[0], 1, &|load| load.min(6_180.3));
+    assert_eq!(told.parts, 3);
+    // A walk has no probes; there is at most one for each trial of the search that fails.
+    let each = told.trials / 3;
+    assert!((walked.len()..2 * walked.len()).contains(&each), "{each} told, {} walked", walked.len());
+    assert!(told.typical <= told.longest && told.typical > Duration::from_secs(3 * 10 * 2), "{told:?}");
+    assert_eq!(crate::suite::frames::estimate(&fixture::run().plan), None);
 }
