@@ -311,3 +311,6 @@ fn named_addresses(layout: &Layout) -> BTreeMap<&'static str, String> {
         ("direct_servers", format!("{} to {}", addresses.direct_server(0), addresses.direct_server(last))),
     ])
 }
+
+#[cfg(test)]
+mod tests;
