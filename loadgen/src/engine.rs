@@ -182,7 +182,10 @@ pub fn spawn(
         if let WorkloadConfig::Udp(plan) = &config.workload {
             let sizes = udp::sizes(config, plan).map_err(io::Error::other)?;
             let (plan, events) = (plan.clone(), udp::events()?);
-            return start.spawn(move || udp::Worker::new(context, &plan, sizes, events).run());
+            return start.spawn(move || {
+                enter_namespace(&context);
+                udp::Worker::new(context, &plan, sizes, events).run()
+            });
         }
         match &config.carrier {
             Carrier::Epoll => {
@@ -202,10 +205,15 @@ pub fn spawn(
     started
 }
 
-fn run<T: Transport>(context: socket::Context, transport: T) -> Totals {
+/// Sockets belong to the namespace in which they are made.
+fn enter_namespace(context: &socket::Context) {
     if let Some(namespace) = &context.config.namespace {
         namespace.enter().expect("it was possible when the trial began, and to measure elsewhere would be wrong");
     }
+}
+
+fn run<T: Transport>(context: socket::Context, transport: T) -> Totals {
+    enter_namespace(&context);
     match context.config.workload.clone() {
         WorkloadConfig::Tcp(close) => {
             let tcp = Tcp::new(context.config.operation, close);
