@@ -1,7 +1,7 @@
 //! The program `reflector`: what it prints, how it ends, its control address.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Instant;
 
@@ -85,6 +85,42 @@ fn it_says_where_it_serves_and_prints_its_ledger_on_sigterm() {
 }
 
 #[test]
+fn it_serves_datagrams_as_its_options_say() {
+    let mut program = Program::start(&[
+        "--listen=udp-sink://127.0.0.1:0",
+        "--listen=http://127.0.0.1:0",
+        "--listen=udp://[::1]:0",
+        "--udp-drop=4+3",
+        "--udp-corrupt=4+2",
+        "--udp-duplicate=4+1",
+        "--udp-swap=1000",
+        "--udp-swap-wait=1ms",
+        "--rate-cap=1M/s",
+        "--unit=datagrams",
+        "--burst=1ms",
+    ]);
+    let mut address = |scheme| program.line().strip_prefix(scheme).unwrap().parse::<SocketAddr>().unwrap();
+    let sink = address("ready udp-sink://");
+    assert_eq!(Client::connect(address("ready http://")).get("/").status(), 200);
+    let echo = address("ready udp://");
+    let client = UdpSocket::bind("[::1]:0").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    for number in 0..4 {
+        client.send_to(&[number, 7], echo).unwrap();
+    }
+    let mut answer = [0; 2];
+    for expected in [[0, 7], [1, 7], [1, 7], [2, !7]] {
+        assert_eq!((client.recv(&mut answer).unwrap(), answer), (2, expected));
+    }
+    let to_sink = UdpSocket::bind("127.0.0.1:0").unwrap();
+    to_sink.send_to(b"counted", sink).unwrap();
+    host::process::signal(program.child.id(), rustix::process::Signal::TERM).unwrap();
+    let (Ledger { udp, requests, .. }, code) = program.end();
+    assert_eq!((code, requests, udp.received, udp.bytes_in), (Some(0), 1, 5, 15));
+    assert_eq!((udp.dropped, udp.corrupted, udp.duplicated, udp.sent), (1, 1, 1, 4));
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     let mut program = Program::start(&["--listen", "127.0.0.1:0", "--drain", "60s", "--delay", "50s"]);
     let http: SocketAddr = program.line().strip_prefix("ready http://").unwrap().parse().unwrap();
@@ -143,6 +179,18 @@ fn wrong_usage_is_exit_code_2_and_a_taken_port_3() {
     let (output, text) = refused(&["-c", "/nonexistent/r.toml"]);
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("cannot read /nonexistent/r.toml"), "{text}");
+    for (arguments, message) in [
+        (
+            ["--listen", "sctp://127.0.0.1:9"],
+            "sctp:// is not served; expected one of http://, tcp://, udp://, udp-sink://",
+        ),
+        (["--listen=udp://127.0.0.1:0", "--udp-drop=0"], "\"0\" is not one in so many; expected N for one in N"),
+        (["--listen=127.0.0.1:0", "--udp-swap=9"], "udp: has no effect without a listener of kind udp"),
+    ] {
+        let (output, text) = refused(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(message), "{text}");
+    }
     let taken = start(config());
     let (output, text) = refused(&["--listen", &taken.addresses()[0].to_string()]);
     assert_eq!(output.status.code(), Some(3), "{text}");
