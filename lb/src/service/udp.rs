@@ -152,7 +152,7 @@ impl UdpService {
 }
 
 /// Lets the runtime watch a descriptor.
-#[expect(deprecated, reason = "its successor is unsafe for types that could close the descriptor; these own it")]
+#[expect(deprecated, reason = "its successor has the caller prove that the descriptor stays open; here it is owned")]
 fn readable<T: AsRawFd>(descriptor: Arc<T>) -> io::Result<AsyncFd<Arc<T>>> {
     AsyncFd::with_interest(descriptor, Interest::READABLE)
 }

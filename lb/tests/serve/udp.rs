@@ -113,6 +113,38 @@ fn clients_are_answered_from_the_address_they_have_asked() {
 }
 
 #[test]
+fn all_addresses_of_ipv6_are_listened_on_as_well() {
+    let server = Echo::answering("six", "[::1]:0", 1);
+    let text = config("mode = 'udp'", &real_servers(&[server.address]));
+    let text = text.replace("name = 'web'\nlisten = '127.0.0.1:0'", "name = 'web'\nlisten = '[::]:0'");
+    let lb = lb::start(lb::config::Config::parse("test.toml", &text).unwrap()).unwrap();
+    // A connected client hears nobody but the address it has asked.
+    let client = Client::to(format!("[::1]:{}", lb.addresses()[0].port()).parse().unwrap());
+    assert_eq!([client.ask("?"), client.ask("!")], ["six?", "six!"]);
+    assert_eq!((server.flows(), of_service(&lb, "sessions_total")), (1, 1.0));
+}
+
+#[test]
+fn the_bound_of_the_table_holds_over_all_workers() {
+    const BOUND: usize = 8;
+    let server = Echo::start("a");
+    let text = config(&format!("mode = 'udp'\nmax_connections = {BOUND}"), &real_servers(&[server.address]));
+    let lb = lb::start(lb::config::Config::parse("test.toml", &text.replace("workers = 1", "workers = 3")).unwrap());
+    let lb = lb.unwrap();
+    let clients: Vec<_> = (0..60).map(|_| Client::to(lb.addresses()[0])).collect();
+    for (before, client) in clients.iter().enumerate() {
+        client.say("?");
+        // A worker without a flow of its own has none to end: what it gets then is dropped.
+        let dealt_with = || of_service(&lb, "sessions_total") + dropped(&lb, "full");
+        until("it has been dealt with", || dealt_with() == (before + 1) as f64);
+        assert!(of_service(&lb, "current_sessions") <= BOUND as f64);
+    }
+    let (opened, full) = (of_service(&lb, "sessions_total"), dropped(&lb, "full"));
+    assert_eq!((opened + full, of_service(&lb, "connections_denied_total")), (60.0, full));
+    assert_eq!(opened - of_service(&lb, "flows_evicted_total"), of_service(&lb, "current_sessions"));
+}
+
+#[test]
 fn several_workers_share_a_port_and_each_flow_has_one() {
     let servers = [Echo::start("a"), Echo::start("b")];
     let text = config("mode = 'udp'", &real_servers(&[servers[0].address, servers[1].address]));
