@@ -12,6 +12,7 @@ mod error;
 pub mod export;
 mod figures;
 mod folder;
+mod frames;
 pub mod gate;
 mod html;
 mod live;

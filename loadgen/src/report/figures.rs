@@ -1,13 +1,19 @@
 //! `summary.csv`: one wide row per figure, bare numbers.
 
+use wire::frame::Layer;
+
+use super::frames::books::departure;
+use super::frames::{names, udp_of};
 use super::rows::{goodput_bps, lag_shows, percent};
 use super::text::{bare, bare_us, maybe_bare};
 use super::usage;
-use crate::measure::{Latency, Role, TrialRecord};
+use crate::measure::record::FrameRecord;
+use crate::measure::{Latency, Outcome, Role, TrialRecord};
 use crate::scenario::Plan;
 use crate::scenario::plan::{Arrivals, CloseMode, DutKind, Profile};
 use crate::verdict::Verdict;
 use crate::verdict::answer::{Answer, Bound, Exit, Figure};
+use crate::verdict::frames::LayerRates;
 
 /// One figure with all that belongs to it.
 pub(super) struct FigureRow<'a> {
@@ -37,6 +43,21 @@ impl FigureRow<'_> {
         value.map(|value| (value * scale).to_string()).unwrap_or_default()
     }
 
+    /// The trial, unless it sent frames: those have neither connections nor transactions.
+    fn of_connections(&self) -> Option<&TrialRecord> {
+        self.record.filter(|record| record.frames.is_none())
+    }
+
+    /// What a trial of frames counted; empty for any other.
+    fn frames(&self, of: impl Fn(&FrameRecord, &TrialRecord) -> String) -> String {
+        self.record.and_then(|record| Some(of(record.frames.as_ref()?, record))).unwrap_or_default()
+    }
+
+    /// A figure of frames in bits per second.
+    fn bits(&self) -> Option<LayerRates> {
+        names::rates(self.plan, self.record?, self.figure.value)
+    }
+
     fn latency(&self, latency: Latency, percentile: f64) -> String {
         bare_us(self.record.and_then(|record| record.latencies.percentile(latency, percentile)))
     }
@@ -53,12 +74,12 @@ pub(super) const SUMMARY: &[(&str, FigureRowField)] = &[
         if f.figure.name == "cps" {
             bare(f.figure.value)
         } else {
-            maybe_bare(f.record.and_then(TrialRecord::opened_rate))
+            maybe_bare(f.of_connections().and_then(TrialRecord::opened_rate))
         }
     }),
-    ("tps_mean", |f| f.number(TrialRecord::transaction_rate)),
-    ("cc_mean", |f| f.number(|r| r.open_mean_in_sustain)),
-    ("goodput_bps_mean", |f| f.number(goodput_bps)),
+    ("tps_mean", |f| maybe_bare(f.of_connections().map(TrialRecord::transaction_rate))),
+    ("cc_mean", |f| maybe_bare(f.of_connections().map(|r| r.open_mean_in_sustain))),
+    ("goodput_bps_mean", |f| maybe_bare(f.of_connections().map(goodput_bps))),
     ("failed", |f| f.number(|r| r.outcomes.failed() as f64)),
     ("attempted", |f| f.number(|r| r.outcomes.total() as f64)),
     ("ttfb_us_p50", |f| f.latency(Latency::Ttfb, 50.0)),
@@ -128,7 +149,31 @@ pub(super) const SUMMARY: &[(&str, FigureRowField)] = &[
         let strict = f.figure.goals.first().filter(|goal| goal.exceed > 0.0);
         maybe_bare(strict.and_then(|goal| goal.conditional_throughput))
     }),
+    ("fps_mean", |f| f.frames(|_, record| bare(record.achieved_rate()))),
+    ("frames", |f| f.record.and_then(|record| names::trial(f.plan, record)).unwrap_or_default()),
+    ("mean_frame_b", |f| f.frames(|_, record| maybe_bare(mean_frame(f.plan, record)))),
+    ("l1_bps", |f| maybe_bare(f.bits().map(|bits| bits.l1))),
+    ("l2_bps", |f| maybe_bare(f.bits().map(|bits| bits.l2))),
+    ("l3_bps", |f| maybe_bare(f.bits().map(|bits| bits.l3))),
+    ("ip_version", |f| udp_of(f.plan).map(|udp| udp.ip_version.name().to_owned()).unwrap_or_default()),
+    ("streams", |f| f.frames(|frames, _| frames.streams.to_string())),
+    ("frames_sent", |f| f.frames(|frames, _| frames.sustain.sent.to_string())),
+    ("lost", |f| f.frames(|_, record| record.outcomes.of(Outcome::Lost).to_string())),
+    ("reordered", |f| f.frames(|frames, _| frames.sustain.reordered.to_string())),
+    ("duplicates", |f| f.frames(|frames, _| frames.sustain.duplicates.to_string())),
+    ("late", |f| f.frames(|frames, _| frames.sustain.late.to_string())),
+    ("corrupted", |f| f.frames(|frames, _| frames.sustain.corrupted.to_string())),
+    ("foreign", |f| f.frames(|frames, _| frames.sustain.foreign.to_string())),
+    ("own_drops_all", |f| f.frames(|frames, _| frames.own_drops.to_string())),
+    ("inter_departure_us_p50", |f| f.frames(|_, record| departure(record, 50.0))),
+    ("inter_departure_us_p99", |f| f.frames(|_, record| departure(record, 99.0))),
+    ("inter_departure_us_max", |f| f.frames(|_, record| departure(record, 100.0))),
 ];
+
+/// Mean bytes of the frames of a trial, FCS included.
+fn mean_frame(plan: &Plan, record: &TrialRecord) -> Option<f64> {
+    names::mean_bits(plan, record, Layer::L2).map(|bits| bits / 8.0)
+}
 
 /// The verdict over all expectations; `None` when nothing is stated.
 pub(super) fn verdict(answer: &Answer) -> Option<Verdict> {

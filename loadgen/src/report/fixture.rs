@@ -20,6 +20,8 @@ use crate::scenario::plan::*;
 use crate::verdict::answer::{Answer, Bound, Exit, Figure, Mismatch};
 use crate::verdict::{Evidence, Judged, LimitedBy, Validation, Validity, Verdict};
 
+pub(crate) mod frames;
+
 /// Connections per second that the DUT of the fixture carries.
 const CAPACITY: f64 = 1_000.0;
 const BODY: u64 = 1_024;

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::figures::{FigureRow, SUMMARY};
+use super::frames::sheets::FrameSheets;
+use super::frames::{results, udp_of};
 use super::pages::{Facts, PLAN};
 use super::plot::Material;
 use super::rows::{self, LATENCY, OUTCOMES, SERVERS, TRIALS, TimelineRow, TrialRow};
@@ -40,6 +42,8 @@ pub struct RunFolder {
     outcomes: Sheet,
     servers: Sheet,
     latency: Sheet,
+    /// Only of a run of frames.
+    frames: Option<FrameSheets>,
     records: Lines,
     notes: Vec<TrialNote>,
 }
@@ -150,6 +154,7 @@ impl RunFolder {
             outcomes: sheet("outcomes.csv", OUTCOMES.map(str::to_owned).into())?,
             servers: sheet("servers.csv", rows::header(SERVERS))?,
             latency: sheet("latency.csv", LATENCY.map(str::to_owned).into())?,
+            frames: udp_of(plan).map(|udp| FrameSheets::create(&path, udp)).transpose()?,
             records: Lines::create(path.join(archive::TRIALS))?,
             notes: Vec::new(),
             path,
@@ -194,7 +199,7 @@ impl RunFolder {
     }
 
     /// Appends one trial to `trials.csv`, `outcomes.csv`, `servers.csv`, `latency.csv` and
-    /// `trials.jsonl`.
+    /// `trials.jsonl`; one of frames to `directions.csv` and `sizes.csv`, too.
     ///
     /// # Errors
     /// [`ReportError`] naming the file.
@@ -205,6 +210,9 @@ impl RunFolder {
         let servers: Vec<_> = rows::servers(record).iter().map(|server| rows::row(SERVERS, server)).collect();
         self.servers.rows(&servers)?;
         self.latency.rows(&rows::latency_rows(record))?;
+        if let Some(sheets) = &mut self.frames {
+            sheets.trial(record)?;
+        }
         self.records.push(&Kept { passed, reasons: reasons.to_vec(), record: record.clone() })
     }
 
@@ -215,6 +223,7 @@ impl RunFolder {
     pub fn finish(&mut self, plan: &Plan, trials: &[TrialRecord], answer: &Answer) -> Result<(), ReportError> {
         let run = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         self.write_summary(&run, plan, trials, answer)?;
+        self.write_frames(&run, plan.seed, answer)?;
         let path = self.path.join(archive::RESULT);
         let text = result::document(&run, plan, trials, &self.notes, answer)
             .and_then(|document| serde_json::to_string_pretty(&document))
@@ -246,8 +255,20 @@ impl RunFolder {
             rows::row(SUMMARY, &FigureRow { plan, figure, record, answer, run })
         };
         let rows: Vec<_> = std::iter::once(rows::header(SUMMARY)).chain(answer.figures.iter().map(of_figure)).collect();
-        let path = self.path.join("summary.csv");
-        let bytes = encode(&rows).map_err(|source| ReportError::format("a figure", &path, source))?;
+        self.write_table("summary.csv", &rows)
+    }
+
+    /// The tables of a suite of frame tests.
+    fn write_frames(&self, run: &str, seed: u64, answer: &Answer) -> Result<(), ReportError> {
+        let Some(frames) = &answer.frames else { return Ok(()) };
+        let (name, rows) = results::throughput(frames, seed, run);
+        self.write_table(name, &rows)?;
+        self.write_table("loss.csv", &results::loss(frames))
+    }
+
+    fn write_table(&self, name: &str, rows: &[rows::Row]) -> Result<(), ReportError> {
+        let path = self.path.join(name);
+        let bytes = encode(rows).map_err(|source| ReportError::format("a figure", &path, source))?;
         replace(&path, &bytes)
     }
 }
@@ -362,7 +383,7 @@ mod tests {
         let seconds: usize = run.trials.iter().map(|record| record.seconds.len()).sum();
         assert_eq!(rows("timeline.csv"), seconds);
         assert_eq!(rows("trials.csv"), run.trials.len());
-        assert_eq!(rows("outcomes.csv"), run.trials.len() * 16);
+        assert_eq!(rows("outcomes.csv"), run.trials.len() * crate::measure::Outcome::ALL.len());
         assert_eq!(rows("servers.csv"), run.trials.len() * 2);
         assert_eq!(rows("summary.csv"), 1);
         assert!(rows("latency.csv") > run.trials.len() * 6 * 20);
@@ -401,9 +422,14 @@ mod tests {
     #[ignore = "writes the synthetic runs to the folder in NADARE_RENDER, for looking at them"]
     fn the_synthetic_runs_can_be_looked_at() {
         let root = PathBuf::from(std::env::var_os("NADARE_RENDER").expect("NADARE_RENDER names a folder"));
-        for (name, run) in
-            [("found", fixture::run()), ("interrupted", &fixture::interrupted()), ("external", &fixture::external())]
-        {
+        for (name, run) in [
+            ("found", fixture::run()),
+            ("interrupted", &fixture::interrupted()),
+            ("external", &fixture::external()),
+            ("rfc2544", fixture::frames::rfc2544()),
+            ("imix", fixture::frames::imix()),
+            ("udp", &fixture::frames::faulty_frames()),
+        ] {
             let path = fixture::write(run, &root.join("draft"));
             let _ = fs::remove_dir_all(root.join(name));
             fs::rename(path, root.join(name)).unwrap();

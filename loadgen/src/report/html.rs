@@ -6,18 +6,24 @@
 
 use serde_json::{Value, json};
 
+use super::folder::trial_of;
+use super::frames::results::at_throughput;
+use super::frames::words::delay_word;
+use super::frames::{self, names, words};
 use super::merged;
 use super::page;
 use super::plot::{Material, Picture};
 use super::rows::{ended_early, servers as server_rows};
-use super::tables::{Grid, environment, evidence, latency, method, outcomes, servers, trials};
+use super::tables::{Grid, environment, evidence, frame_servers, latency, method, outcomes, servers, trials};
 use super::terminal::{
     cost_text, decisive, exit_word, figure_context, figure_text, figure_unit, goal_texts, latency_mark,
     latency_meaning, limit_text, shown_trial, spread_text,
 };
 use super::text::{amount, count, share, span};
 use crate::measure::{Latency, TrialRecord};
-use crate::verdict::answer::{Bound, Exit, Figure};
+use crate::scenario::Plan;
+use crate::verdict::answer::{Answer, Bound, Exit, Figure};
+use crate::verdict::frames::{FrameResult, FrameSuite};
 
 /// What the page needs beside the run itself.
 pub(super) struct Page<'a> {
@@ -50,6 +56,7 @@ impl Page<'_> {
         let Material { plan, trials: all, answer, .. } = self.material;
         let mut values = self.answer_values();
         let shown = shown_trial(all, answer);
+        let is_frames = frames::udp_of(plan).is_some();
         let extra = json!({
             "trials": trials(self.material).value(),
             "shown": shown.map(|record| json!({ "number": record.number })),
@@ -59,15 +66,22 @@ impl Page<'_> {
                 let first = record.first_failures.iter().map(|(kind, text)| format!("{}: {text}", kind.name()));
                 early.chain(first).collect::<Vec<_>>()
             }),
+            "times": delay_word(plan),
+            "operations": if is_frames { "frames" } else { "operations" },
+            "frames_first": frames::tables::first(answer.frames.as_ref()),
+            "frames_more": frames::tables::more(plan, all, answer.frames.as_ref()),
             "latency": shown.map(|record| latency(record).value()),
             "latency_mark": shown.and_then(latency_mark),
-            "servers": shown.map(|record| servers(&server_rows(record)).value()),
+            "servers": shown.map(|record| {
+                let rows = server_rows(record);
+                if is_frames { frame_servers(&rows).value() } else { servers(&rows).value() }
+            }),
             "method": method(plan).value(),
             "environment": environment(&merged::without(self.environment)).value(),
             "command": self.environment.get("command").and_then(command_text),
             "again": self.again,
             "seed": plan.seed.to_string(),
-            "files": FILES,
+            "files": files(plan, answer),
             "plan_text": self.plan_text,
         });
         if let (Value::Object(values), Value::Object(extra)) = (&mut values, extra) {
@@ -121,6 +135,17 @@ impl Page<'_> {
 const FILES: &str = "summary.csv, trials.csv, timeline.csv, latency.csv, outcomes.csv, servers.csv, latency.hlog, \
                      result.json, trials.jsonl, the pictures as SVG and PNG";
 
+/// The same of a run of frames.
+fn files(plan: &Plan, answer: &Answer) -> String {
+    let suite = match answer.frames.as_ref().map(|frames| frames.suite) {
+        Some(FrameSuite::Rfc2544) => "throughput.csv, loss.csv, ",
+        Some(FrameSuite::Imix) => "imix.csv, loss.csv, ",
+        None => "",
+    };
+    let frames = if frames::udp_of(plan).is_some() { "directions.csv, sizes.csv, " } else { "" };
+    format!("{suite}{frames}{FILES}")
+}
+
 /// What joined runs have each for itself.
 const ELSEWHERE: &str = "Not judged over joined runs: see each run's own report.";
 /// Why nothing is known of the real servers.
@@ -129,7 +154,10 @@ const NO_SERVERS: &str = "No reflector of this program took part: shares and boo
 /// The figures with their intervals, who set the limit, what it cost.
 fn cards(material: &Material<'_>, is_merged: bool) -> Vec<Value> {
     let Material { plan, trials, answer, .. } = material;
-    let mut cards: Vec<Value> = answer.figures.iter().map(|figure| figure_card(material, figure)).collect();
+    let mut cards: Vec<Value> = match &answer.frames {
+        Some(frames) => frames.results.iter().map(result_card).collect(),
+        None => answer.figures.iter().map(|figure| figure_card(material, figure)).collect(),
+    };
     if cards.is_empty() {
         cards.push(json!({ "title": "Answer", "value": "none", "muted": ["nothing could be measured that answers the question"] }));
     }
@@ -138,10 +166,10 @@ fn cards(material: &Material<'_>, is_merged: bool) -> Vec<Value> {
     let none = answer.limited_by.is_none().then_some(none);
     let limit = answer.limited_by.map_or("–", |limit| limit.name());
     cards.push(json!({ "title": "Limited by", "value": limit, "lines": decisive, "muted": Vec::from_iter(none) }));
-    if let Some(record) = shown_trial(trials, answer) {
-        cards.push(failures_card(record));
+    if is_merged || answer.frames.is_none() {
+        cards.extend(shown_trial(trials, answer).map(failures_card));
     }
-    if is_merged {
+    if is_merged || answer.frames.is_some() {
         return cards;
     }
     cards.extend(
@@ -150,11 +178,26 @@ fn cards(material: &Material<'_>, is_merged: bool) -> Vec<Value> {
     cards
 }
 
+/// One size of a suite, or its mix.
+fn result_card(result: &FrameResult) -> Value {
+    let times = at_throughput(result)
+        .map(|of| format!("delay p50 {}, p99 {} at this load", words::delay(of.p50_us), words::delay(of.p99_us)));
+    let failed = result.upper_fps.map(|load| format!("failed at {}", amount(load)));
+    json!({
+        "title": names::sent(&result.frames),
+        "value": words::throughput(result),
+        "unit": "frames/s",
+        "lines": result.bits_per_s.map(names::layers).into_iter().collect::<Vec<_>>(),
+        "muted": failed.into_iter().chain(times).collect::<Vec<_>>(),
+    })
+}
+
 fn figure_card(material: &Material<'_>, figure: &Figure) -> Value {
     let Material { plan, trials, .. } = material;
     let text = figure_text(plan, figure);
     let unit = figure_unit(plan, figure);
     let value = amount(figure.value);
+    let bits = trial_of(trials, figure).and_then(|record| names::rates(plan, record, figure.value)).map(names::layers);
     let between = match (figure.bound, figure.failed_at) {
         (Bound::Lower, _) => "A lower bound: the DUT can do this, how much more was not shown.".to_owned(),
         (Bound::Exact, Some(failed)) => {
@@ -166,7 +209,7 @@ fn figure_card(material: &Material<'_>, figure: &Figure) -> Value {
         "title": "Answer",
         "value": text.strip_suffix(unit).unwrap_or(&text).trim_end(),
         "unit": unit,
-        "lines": [between],
+        "lines": std::iter::once(between).chain(bits).collect::<Vec<_>>(),
         "muted": std::iter::once(figure_context(plan, trials, figure))
             .chain(spread_text(figure))
             .chain(goal_texts(figure))
@@ -177,11 +220,12 @@ fn figure_card(material: &Material<'_>, figure: &Figure) -> Value {
 fn failures_card(record: &TrialRecord) -> Value {
     let percentile = |of| record.latencies.percentile(of, 99.0).map(|p99| (of, p99));
     let latency = percentile(Latency::Response).or_else(|| percentile(Latency::Service));
-    let latency = latency.map(|(of, p99)| format!("p99 {} {}", span(p99), latency_meaning(of)));
+    let latency = latency.map(|(of, p99)| format!("p99 {} {}", span(p99), latency_meaning(record, of)));
     let failed = format!(
-        "{} of {} operations due in sustain failed",
+        "{} of {} {} due in sustain failed",
         count(record.outcomes.failed()),
-        count(record.outcomes.total())
+        count(record.outcomes.total()),
+        if record.frames.is_some() { "frames" } else { "operations" }
     );
     json!({
         "title": "Failed",
@@ -266,6 +310,75 @@ mod tests {
         }
         assert!(page.contains("AMD EPYC &lt;7B13&gt;"));
         assert!(!page.contains("INTERRUPTED"));
+    }
+
+    #[test]
+    fn the_page_of_a_suite_has_its_table_before_everything_else() {
+        let page = page_of(fixture::frames::rfc2544());
+        assert_sound(&page);
+        let page = page.replace("&#x2f;", "/");
+        let order = [
+            "pass",
+            "Which throughput",
+            "64 B",
+            "frames/s",
+            "L1 2.02 Mbit/s, L2 1.54 Mbit/s, L3 1.1 Mbit/s",
+            "1518 B",
+            "Limited by",
+            "Throughput",
+            "of MOL",
+            "Other goals",
+            "Warnings",
+            "Pictures",
+            "chart-throughput",
+            "declared 100 Mbit/s",
+            "chart-loss",
+            "Loss against load",
+            "two successive loads without loss",
+            "Delay",
+            "50 % of it",
+            "Both directions",
+            "Trials",
+            "How frames ended",
+            "round-trip delay",
+            "inter-departure",
+            "Method",
+            "what a frame is",
+            "user space to user space",
+        ];
+        let mut rest = page.as_str();
+        for text in order {
+            rest = rest.split_once(text).unwrap_or_else(|| panic!("{text:?} is missing or out of order")).1;
+        }
+        assert!(page.contains("throughput.csv, loss.csv, directions.csv, sizes.csv, summary.csv"));
+        assert!(!page.contains("chart-connections"));
+    }
+
+    #[test]
+    fn no_time_of_a_frame_is_called_latency() {
+        for run in [fixture::frames::rfc2544(), fixture::frames::imix(), &fixture::frames::faulty_frames()] {
+            let page = page_of(run);
+            assert_sound(&page);
+            // What a reader sees: no names of files, no data, no styles, no comments.
+            let body = page.split_once("<main").unwrap().1.split_once("</main>").unwrap().0;
+            let shown = body.replace("latency.csv", "").replace("latency.hlog", "").replace("latency_", "");
+            let shown = ["id=\"latency\"", "data-chart=\"latency\"", "id=\"chart-latency\"", "never latency"]
+                .into_iter()
+                .fold(shown, |text, name| text.replace(name, ""));
+            let at = shown.to_lowercase().find("latenc");
+            assert_eq!(at.map(|at| &shown[at.saturating_sub(80)..at + 40]), None);
+        }
+    }
+
+    #[test]
+    fn the_page_of_a_mix_is_named_by_its_genome() {
+        let page = page_of(fixture::frames::imix());
+        assert_sound(&page);
+        for text in ["CUSTOM IMIX - ABAABACABAAB", "A = 40, B = 576, C = 1,500 B of IP", "chart-sizes", "Loss by size"]
+        {
+            assert!(page.contains(text), "{text} is missing");
+        }
+        assert!(!page.contains("chart-throughput"));
     }
 
     #[test]

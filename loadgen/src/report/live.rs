@@ -51,7 +51,9 @@ impl Live {
 
     /// A trial begins.
     pub fn trial(&self, number: u32, purpose: Purpose, load: f64, unit: Unit) {
-        let trial = format!("trial {number} {} at {} {}", purpose.name(), amount(load), unit.name());
+        // Without the DUT so many operations are under way at once, whatever the unit of the load.
+        let unit = if purpose == Purpose::Ceiling { "at once" } else { unit.name() };
+        let trial = format!("trial {number} {} at {} {unit}", purpose.name(), amount(load));
         self.bar.set_prefix(if self.context.is_empty() { trial } else { format!("{}: {trial}", self.context) });
         self.bar.set_message("begins");
     }

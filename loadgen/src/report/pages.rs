@@ -142,7 +142,8 @@ mod tests {
     #[test]
     fn page_and_pictures_come_again_byte_by_byte() {
         let scratch = Scratch::new("rebuild");
-        for run in [fixture::run(), &fixture::interrupted(), &fixture::external()] {
+        let frames = [fixture::frames::rfc2544(), fixture::frames::imix(), &fixture::frames::faulty_frames()];
+        for run in [fixture::run(), &fixture::interrupted(), &fixture::external()].into_iter().chain(frames) {
             let written = fixture::write(run, scratch.path());
             let before = drawn(&written);
             assert!(before.len() > 8 && before.iter().any(|(name, _)| name == PAGE));

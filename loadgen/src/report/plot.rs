@@ -6,6 +6,7 @@
 mod axis;
 mod canvas;
 mod charts;
+mod frames;
 mod interactive;
 pub(super) mod overlay;
 mod shares;
@@ -19,9 +20,11 @@ use serde_json::Value;
 
 use super::ReportError;
 use super::folder::TrialNote;
+use super::frames::udp_of;
 use super::sheet::draft_of;
 use crate::measure::TrialRecord;
 use crate::scenario::Plan;
+use crate::scenario::plan::SuitePlan;
 use crate::verdict::answer::Answer;
 use canvas::{Chart, Painter};
 
@@ -71,15 +74,18 @@ impl Drawn {
 
 /// The pictures of a run, in the order of the report.
 pub(super) fn pictures(material: &Material<'_>) -> Vec<Picture> {
-    let charts = [
+    let is_frames = udp_of(material.plan).is_some();
+    let mut charts = frames::of_suite(material);
+    // Delays at loads of different sizes are no curve.
+    let has_curve = charts.is_empty() || !matches!(&material.plan.suite, Some(SuitePlan::Rfc2544 { .. }));
+    charts.extend([
         ("rate", timeline::rate(material)),
         ("latency", timeline::latency(material)),
         ("cpu", timeline::cpu(material)),
-        ("connections", timeline::connections(material)),
-        ("latency_load", charts::latency_against_load(material)),
-        ("latency_curve", charts::latency_curve(material)),
-        ("servers", shares::servers(material)),
-    ];
+    ]);
+    charts.extend((!is_frames).then(|| ("connections", timeline::connections(material))));
+    charts.extend(has_curve.then(|| ("latency_load", charts::latency_against_load(material))));
+    charts.extend([("latency_curve", charts::latency_curve(material)), ("servers", shares::servers(material))]);
     let picture = |(stem, chart): (&'static str, Result<Chart, Omitted>)| match chart {
         Ok(chart) => Picture { stem, caption: chart.caption.clone(), drawn: draw_svg(stem, chart) },
         Err(Omitted { what, why }) => Picture { stem, caption: what, drawn: Err(why) },

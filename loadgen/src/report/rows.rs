@@ -5,9 +5,11 @@
 
 use wire::ledger::Ledger;
 
+use super::frames::books::departure;
+use super::frames::names::only_size;
 use super::text::{amount, bare, bare_us, maybe_bare};
 use super::usage;
-use crate::measure::record::{EndedEarly, Purpose, TrialLoad};
+use crate::measure::record::{EndedEarly, FrameRecord, Purpose, TrialLoad};
 use crate::measure::{Latencies, Latency, Outcome, Phase, Role, Sample, Second, TrialRecord};
 
 /// A row of text fields.
@@ -36,6 +38,9 @@ pub(super) fn timeline_header(cores: usize) -> Row {
             "response_time_us_p50",
             "response_time_us_p99",
             "schedule_lag_us_p99",
+            "inter_departure_us_p50",
+            "inter_departure_us_p99",
+            "inter_departure_us_max",
             "generator_busy_pct",
             "dut_busy_pct",
             "reflector_busy_pct",
@@ -83,6 +88,10 @@ impl TimelineRow<'_> {
             bare_us(second.latencies.percentile(Latency::Response, 99.0)),
             bare_us(second.latencies.percentile(Latency::Lag, 99.0)),
         ]);
+        let departures = !second.latencies.of(Latency::Departure).is_empty();
+        fields.extend([50.0, 99.0, 100.0].map(|percentile| {
+            bare_us(second.latencies.percentile(Latency::Departure, percentile).filter(|_| departures))
+        }));
         fields.extend(self.busy_fields(cores));
         fields
     }
@@ -121,6 +130,11 @@ impl TrialRow<'_> {
 
     fn latency(&self, latency: Latency, percentile: f64) -> String {
         bare_us(self.record.latencies.percentile(latency, percentile))
+    }
+
+    /// What a trial of frames counted; empty for any other.
+    fn frames(&self, of: impl Fn(&FrameRecord) -> String) -> String {
+        self.record.frames.as_ref().map(of).unwrap_or_default()
     }
 }
 
@@ -164,6 +178,20 @@ pub(super) const TRIALS: &[(&str, TrialRowField)] = &[
     ("attempted_connections_all", |t| t.record.attempted_connections_all.to_string()),
     ("opened_all", |t| t.record.opened_all.to_string()),
     ("transactions_all", |t| t.record.transactions_all.to_string()),
+    ("fps_mean", |t| t.frames(|_| bare(t.record.achieved_rate()))),
+    ("frame_b", |t| t.frames(|f| only_size(f).map(|size| size.frame().to_string()).unwrap_or_default())),
+    ("streams", |t| t.frames(|f| f.streams.to_string())),
+    ("frames_sent", |t| t.frames(|f| f.sustain.sent.to_string())),
+    ("frames_answered", |t| t.frames(|f| f.sustain.answered.to_string())),
+    ("reordered", |t| t.frames(|f| f.sustain.reordered.to_string())),
+    ("duplicates", |t| t.frames(|f| f.sustain.duplicates.to_string())),
+    ("late", |t| t.frames(|f| f.sustain.late.to_string())),
+    ("corrupted", |t| t.frames(|f| f.sustain.corrupted.to_string())),
+    ("foreign", |t| t.frames(|f| f.sustain.foreign.to_string())),
+    ("own_drops_all", |t| t.frames(|f| f.own_drops.to_string())),
+    ("inter_departure_us_p50", |t| departure(t.record, 50.0)),
+    ("inter_departure_us_p99", |t| departure(t.record, 99.0)),
+    ("inter_departure_us_max", |t| departure(t.record, 100.0)),
 ];
 
 /// Header of `outcomes.csv`.
@@ -198,7 +226,7 @@ pub(super) struct ServerRow<'a> {
     pub(super) client_share: Option<f64>,
     /// Its own books, where it keeps any.
     pub(super) ledger: Option<&'a Ledger>,
-    /// The reflector side's share: of the requests, or without any of the connections; 0 to 1.
+    /// The reflector side's share: of the requests or frames, or without any of the connections; 0 to 1.
     pub(super) reflector_share: Option<f64>,
 }
 
@@ -237,6 +265,9 @@ pub(super) const SERVERS: &[(&str, ServerRowField)] = &[
     ("reflector_cc_peak", |s| s.book(|l| l.open_peak)),
     ("reflector_in_bytes", |s| s.book(|l| l.bytes_in)),
     ("reflector_out_bytes", |s| s.book(|l| l.bytes_out)),
+    ("reflector_frames_received", |s| s.book(|l| l.udp.received)),
+    ("reflector_frames_sent", |s| s.book(|l| l.udp.sent)),
+    ("reflector_buffer_drops", |s| s.book(|l| l.udp.buffer_drops)),
 ];
 
 /// The real servers of one trial, from both sides, by name.
@@ -246,9 +277,13 @@ pub(super) fn servers(record: &TrialRecord) -> Vec<ServerRow<'_>> {
     names.sort_unstable();
     names.dedup();
     let responses: u64 = record.responses_by_instance.iter().map(|(_, responses)| responses).sum();
-    // A workload without requests (plain TCP) is shared out by connections.
+    // Datagrams are shared out by themselves; a workload without requests (plain TCP) by connections.
     let by_requests = record.ledgers.iter().any(|ledger| ledger.requests > 0);
-    let work = |ledger: &Ledger| if by_requests { ledger.requests } else { ledger.opened };
+    let work = |ledger: &Ledger| match (record.frames.is_some(), by_requests) {
+        (true, _) => ledger.udp.received,
+        (false, true) => ledger.requests,
+        (false, false) => ledger.opened,
+    };
     let worked: u64 = record.ledgers.iter().map(work).sum();
     let of_name = |name| {
         let read = record.responses_by_instance.iter().find(|(known, _)| known == name).map_or(0, |(_, read)| *read);

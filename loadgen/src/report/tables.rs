@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::figures::{arrivals, close, dut_kind, profile};
+use super::frames::tables as frames;
 use super::plot::Material;
 use super::rows::{ServerRow, ended_early, load_text};
 use super::terminal::{decisive, latency_meaning, shown_trial};
@@ -181,12 +182,18 @@ pub(super) fn outcomes(all: &[TrialRecord], record: &TrialRecord) -> Grid {
 
 /// Latency percentiles of one trial.
 pub(super) fn latency(record: &TrialRecord) -> Grid {
-    let head = ["latency", "samples", "mean", "p50", "p90", "p95", "p99", "p99.9", "p99.99", "maximum"];
+    let word = if record.frames.is_some() { "delay" } else { "latency" };
+    let head = [word, "samples", "mean", "p50", "p90", "p95", "p99", "p99.9", "p99.99", "maximum"];
     let mut grid = Grid::new(&head);
-    for latency in Latency::ALL {
+    let belongs = |latency: &Latency| match latency {
+        Latency::Connect | Latency::Ttfb | Latency::Ttlb => record.frames.is_none(),
+        Latency::Departure => record.frames.is_some(),
+        Latency::Response | Latency::Service | Latency::Lag => true,
+    };
+    for latency in Latency::ALL.into_iter().filter(belongs) {
         let histogram = record.latencies.of(latency);
         let mean = std::time::Duration::from_nanos(histogram.mean() as u64);
-        let mut cells = vec![latency_meaning(latency).to_owned(), count(histogram.len())];
+        let mut cells = vec![latency_meaning(record, latency).to_owned(), count(histogram.len())];
         if histogram.is_empty() {
             cells.resize(grid.head.len(), NOTHING.to_owned());
         } else {
@@ -195,6 +202,26 @@ pub(super) fn latency(record: &TrialRecord) -> Grid {
             cells.extend(percentiles.map(|percentile| maybe_span(record.latencies.percentile(latency, percentile))));
         }
         grid.marked(cells, if histogram.is_empty() { "zero" } else { "" });
+    }
+    grid
+}
+
+/// The real servers of one trial of frames, by their own books.
+pub(super) fn frame_servers(rows: &[ServerRow<'_>]) -> Grid {
+    let head = ["real server", "frames received", "share", "frames sent", "dropped on purpose", "buffer drops"];
+    let mut grid = Grid::new(&head);
+    for row in rows {
+        let book = |entry: fn(&wire::ledger::UdpLedger) -> u64| {
+            row.ledger.map_or_else(|| NOTHING.to_owned(), |ledger| count(entry(&ledger.udp)))
+        };
+        grid.row(vec![
+            row.name.to_owned(),
+            book(|udp| udp.received),
+            row.reflector_share.map_or_else(|| NOTHING.to_owned(), share),
+            book(|udp| udp.sent),
+            book(|udp| udp.dropped),
+            book(|udp| udp.buffer_drops),
+        ]);
     }
     grid
 }
@@ -247,8 +274,12 @@ pub(super) fn method(plan: &Plan) -> Grid {
     if matches!(plan.workload.kind, WorkloadKind::Http(_)) {
         lines.push(("requests per connection", requests));
     }
+    if let WorkloadKind::Udp(udp) = &plan.workload.kind {
+        lines.extend(frames::method(plan, udp));
+    } else {
+        lines.push(("closing", close(plan.workload.close).to_owned()));
+    }
     lines.extend([
-        ("closing", close(plan.workload.close).to_owned()),
         ("load", format!("{}, arrivals {}", load.unit.name(), arrivals(load.arrivals))),
         (
             "phases",
@@ -289,7 +320,7 @@ pub(super) fn method(plan: &Plan) -> Grid {
 fn workload(plan: &Plan) -> String {
     match &plan.workload.kind {
         WorkloadKind::Tcp => "TCP: connect and close, no bytes".to_owned(),
-        WorkloadKind::Udp(udp) => format!("UDP: {} streams of datagrams that come back", udp.streams),
+        WorkloadKind::Udp(_) => "UDP: datagrams that come back".to_owned(),
         WorkloadKind::Http(http) => {
             let body = match http.body {
                 BodyCheck::Table { length } => format!("{} B, every byte verified", count(length)),

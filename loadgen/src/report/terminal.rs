@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::folder::trial_of;
+use super::frames::{names, words};
 use super::rows::{ended_early, lag_shows, load_kind};
 use super::text::{NOTHING, amount, count, maybe_span, share};
 use crate::measure::record::TrialLoad;
@@ -11,6 +12,7 @@ use crate::measure::{Latency, Outcome, TrialRecord};
 use crate::scenario::Plan;
 use crate::scenario::plan::DutKind;
 use crate::verdict::answer::{Answer, Bound, Exit, Figure};
+use crate::verdict::frames::FramesAnswer;
 use crate::verdict::{Evidence, LimitedBy, Verdict};
 
 /// Width of the labels on the left.
@@ -49,13 +51,9 @@ pub fn summary(plan: &Plan, trials: &[TrialRecord], answer: &Answer, folder: &Pa
         lines.0.push_str("INTERRUPTED: what follows was measured until then\n");
     }
     lines.0.push('\n');
-    for figure in &answer.figures {
-        lines.line("answer", &figure_text(plan, figure));
-        lines.line("", &figure_context(plan, trials, figure));
-        spread_text(figure).into_iter().chain(goal_texts(figure)).for_each(|text| lines.line("", &text));
-    }
-    if answer.figures.is_empty() {
-        lines.line("answer", "none: nothing could be measured that answers the question");
+    match &answer.frames {
+        Some(frames) => suite(&mut lines, frames),
+        None => figures(&mut lines, plan, trials, answer),
     }
     limits(&mut lines, plan, answer);
     lines.line("verdict", &format!("{} (exit code {}): {}", exit_word(answer), answer.exit.code(), answer.reason));
@@ -63,10 +61,13 @@ pub fn summary(plan: &Plan, trials: &[TrialRecord], answer: &Answer, folder: &Pa
         lines.line("", &format!("{:<9} {}, measured {}", judged.verdict.name(), judged.text, judged.measured));
     }
     validity(&mut lines, answer);
-    costs(&mut lines, plan, answer);
-    if let Some(record) = shown_trial(trials, answer) {
-        failures(&mut lines, record);
-        latencies(&mut lines, record);
+    if answer.frames.is_none() {
+        costs(&mut lines, plan, answer);
+        if let Some(record) = shown_trial(trials, answer) {
+            failures(&mut lines, record);
+            frames(&mut lines, record);
+            latencies(&mut lines, record);
+        }
     }
     for mismatch in answer.books.iter().filter(|mismatch| mismatch.serious) {
         lines.line("books", &format!("trial {}: {}", mismatch.trial, mismatch.text));
@@ -76,6 +77,45 @@ pub fn summary(plan: &Plan, trials: &[TrialRecord], answer: &Answer, folder: &Pa
     }
     lines.line("report", &folder.join("report.html").display().to_string());
     lines.0
+}
+
+fn figures(lines: &mut Lines, plan: &Plan, trials: &[TrialRecord], answer: &Answer) {
+    for figure in &answer.figures {
+        lines.line("answer", &figure_text(plan, figure));
+        lines.line("", &figure_context(plan, trials, figure));
+        let bits = trial_of(trials, figure).and_then(|record| names::rates(plan, record, figure.value));
+        bits.into_iter().for_each(|bits| lines.line("", &names::layers(bits)));
+        spread_text(figure).into_iter().chain(goal_texts(figure)).for_each(|text| lines.line("", &text));
+    }
+    if answer.figures.is_empty() {
+        lines.line("answer", "none: nothing could be measured that answers the question");
+    }
+}
+
+/// What a suite of frame tests found: a line for each size, then the sweeps.
+fn suite(lines: &mut Lines, frames: &FramesAnswer) {
+    lines.line("suite", &format!("{}, {}", words::suite_name(frames.suite), names::protocol(frames.ip_version)));
+    lines.line("answer", &words::suite(frames));
+    for result in &frames.results {
+        let letters = &result.frames.letters;
+        if !letters.is_empty() {
+            lines.line("", &names::letters(letters));
+        }
+    }
+    let mut label = "loss";
+    for text in frames.results.iter().filter_map(words::sweep) {
+        lines.line(label, &text);
+        label = "";
+    }
+}
+
+/// What became of the frames of a trial, in both directions.
+fn frames(lines: &mut Lines, record: &TrialRecord) {
+    words::counts(record).into_iter().for_each(|text| lines.line("frames", &text));
+    for (at, text) in words::directions(record).iter().enumerate() {
+        lines.line(if at == 0 { "directions" } else { "" }, text);
+    }
+    words::departures(record).into_iter().for_each(|text| lines.line("departures", &text));
 }
 
 /// Text under construction: labels on the left, text beside them.
@@ -114,6 +154,7 @@ pub(super) fn figure_unit(plan: &Plan, figure: &Figure) -> &'static str {
         "cps" => "connections/s",
         "tps" => "transactions/s",
         "cc" => "connections",
+        "fps" => "frames/s",
         _ => plan.load.unit.name(),
     }
 }
@@ -149,6 +190,7 @@ pub(super) fn figure_context(plan: &Plan, trials: &[TrialRecord], figure: &Figur
         let seconds = amount(record.sustain.as_secs_f64());
         parts.push(format!("trial {} ({}), sustained {seconds} s", record.number, record.purpose.name()));
     }
+    parts.extend(trial_of(trials, figure).and_then(|record| Some(format!("{} frames", names::trial(plan, record)?))));
     if let Some(bytes) = figure.object_bytes {
         parts.push(format!("{} B objects", count(bytes)));
     }
@@ -279,13 +321,14 @@ fn failures(lines: &mut Lines, record: &TrialRecord) {
 fn latencies(lines: &mut Lines, record: &TrialRecord) {
     let rows: Vec<Latency> = match record.load {
         TrialLoad::Closed(_) => vec![Latency::Service, Latency::Ttfb],
+        TrialLoad::Rate(_) if record.frames.is_some() => vec![Latency::Service, Latency::Response],
         TrialLoad::Rate(_) | TrialLoad::Held(_) => vec![Latency::Response, Latency::Service],
     };
-    let mut label = "latency";
+    let mut label = if record.frames.is_some() { "delay" } else { "latency" };
     for latency in rows.into_iter().filter(|&latency| !record.latencies.of(latency).is_empty()) {
         let value = |percentile| maybe_span(record.latencies.percentile(latency, percentile));
         let text = format!("p50 {}, p90 {}, p99 {}", value(50.0), value(90.0), value(99.0));
-        lines.line(label, &format!("{text} {}", latency_meaning(latency)));
+        lines.line(label, &format!("{text} {}", latency_meaning(record, latency)));
         label = "";
     }
     if let Some(mark) = latency_mark(record) {
@@ -294,7 +337,10 @@ fn latencies(lines: &mut Lines, record: &TrialRecord) {
 }
 
 /// From where to where a latency counts.
-pub(super) fn latency_meaning(latency: Latency) -> &'static str {
+pub(super) fn latency_meaning(record: &TrialRecord, latency: Latency) -> &'static str {
+    if record.frames.is_some() {
+        return words::meaning(latency);
+    }
     match latency {
         Latency::Connect => "connect (SYN sent to handshake complete)",
         Latency::Ttfb => "TTFB (SYN or request sent to first body byte)",
@@ -309,7 +355,8 @@ pub(super) fn latency_meaning(latency: Latency) -> &'static str {
 /// What a reader of the latencies must know, if anything.
 pub(super) fn latency_mark(record: &TrialRecord) -> Option<String> {
     if load_kind(record.load) == "closed" {
-        return Some("closed loop: a slow DUT was asked less often, so these latencies flatter it".to_owned());
+        let times = if record.frames.is_some() { "delays" } else { "latencies" };
+        return Some(format!("closed loop: a slow DUT was asked less often, so these {times} flatter it"));
     }
     (lag_shows(&record.latencies) == Some(true)).then(|| {
         let lag = record.latencies.percentile(Latency::Lag, 99.0);
@@ -352,6 +399,22 @@ mod tests {
         let run = fixture::external();
         let text = summary(&run.plan, &run.trials, &run.answer, Path::new("reports/cps/20261123-040506"));
         assert_golden("summary-external.txt", &text);
+    }
+
+    #[test]
+    fn the_summary_of_a_suite_has_a_line_for_each_size() {
+        let folder = Path::new("reports/rfc2544/20261123-040506");
+        let run = fixture::frames::rfc2544();
+        assert_golden("summary-rfc2544.txt", &summary(&run.plan, &run.trials, &run.answer, folder));
+        let run = fixture::frames::imix();
+        assert_golden("summary-imix.txt", &summary(&run.plan, &run.trials, &run.answer, folder));
+    }
+
+    #[test]
+    fn the_summary_of_frames_says_what_went_wrong_and_where() {
+        let run = fixture::frames::faulty_frames();
+        let text = summary(&run.plan, &run.trials, &run.answer, Path::new("reports/udp/20261123-040506"));
+        assert_golden("summary-udp.txt", &text);
     }
 
     #[test]

@@ -60,6 +60,13 @@ impl Axis {
         }
     }
 
+    /// From 0 to 100, whatever there is to show.
+    pub(super) fn percent(label: String) -> Self {
+        let ticks = (0..=10).map(|at| f64::from(at) * 10.0);
+        let ticks = ticks.map(|at| (at, amount(at))).collect();
+        Self { label, scale: Scale::Number, from: 0.0, to: 100.0, ticks }
+    }
+
     /// Durations in nanoseconds on a logarithmic scale; positions are log10.
     pub(super) fn log_duration(label: &str, lowest_ns: f64, highest_ns: f64) -> Self {
         let from = (lowest_ns.max(1.0) * 0.8).log10();

@@ -5,6 +5,7 @@ use super::canvas::{BLUE, Chart, Dot, Form, GREEN, GREY, Mark, ORANGE, PURPLE, S
 use super::{Material, Omitted};
 use crate::measure::record::{Purpose, TrialLoad};
 use crate::measure::{Latencies, Latency, TrialRecord};
+use crate::report::frames::words::delay_word;
 use crate::report::terminal::{figure_unit, shown_trial};
 use crate::report::text::amount;
 use crate::scenario::plan::Unit;
@@ -14,8 +15,9 @@ const STEPS_PER_NINE: f64 = 40.0;
 
 /// Percentiles of the latencies of the figure's trial.
 pub(super) fn latency_curve(material: &Material<'_>) -> Result<Chart, Omitted> {
-    let caption = "latency percentiles of the trial behind the figure, as far as there are enough samples".to_owned();
-    let none = || Omitted::new(&caption, "no latency was measured");
+    let word = delay_word(material.plan);
+    let caption = format!("{word} percentiles of the trial behind the figure, as far as there are enough samples");
+    let none = || Omitted::new(&caption, &format!("no {word} was measured"));
     let record = shown_trial(material.trials, material.answer).ok_or_else(none)?;
     let shown = [
         // Those that often lie on one another grow thinner, so that each is seen.
@@ -36,11 +38,11 @@ pub(super) fn latency_curve(material: &Material<'_>) -> Result<Chart, Omitted> {
     let (lowest, highest) = range(points.iter().map(|point| point.1)).ok_or_else(none)?;
     let last = points.iter().map(|point| point.0).fold(0.0, f64::max);
     Ok(Chart {
-        title: format!("latency percentiles of trial {} at {}", record.number, load_text(material, record)),
+        title: format!("{word} percentiles of trial {} at {}", record.number, load_text(material, record)),
         caption,
         height: 400,
         x: Axis::quantiles("percentile", 1.0 - 10_f64.powf(-last)),
-        y: Axis::log_duration("latency, logarithmic", 10_f64.powf(lowest), 10_f64.powf(highest)),
+        y: Axis::log_duration(&format!("{word}, logarithmic"), 10_f64.powf(lowest), 10_f64.powf(highest)),
         bands: Vec::new(),
         band_name: "",
         heads: Vec::new(),
@@ -74,7 +76,7 @@ pub(super) fn latency_against_load(material: &Material<'_>) -> Result<Chart, Omi
     ];
     let points: Vec<(f64, f64)> = series.iter().flat_map(|series| positions(&series.form)).collect();
     let (lowest, highest) = range(points.iter().map(|point| point.1))
-        .ok_or_else(|| Omitted::new(&caption, "no trial with the DUT has a latency"))?;
+        .ok_or_else(|| Omitted::new(&caption, &format!("no trial with the DUT has a {}", delay_word(material.plan))))?;
     let marks = marks(material);
     let heaviest = points.iter().map(|point| point.0).chain(marks.iter().map(|mark| mark.x)).fold(0.0, f64::max);
     Ok(Chart {
@@ -104,7 +106,10 @@ fn marks(material: &Material<'_>) -> Vec<Mark> {
         };
         marks.push(Mark { x: figure.value, text, colour: GREEN });
     }
-    let per_second = matches!(material.plan.load.unit, Unit::ConnectionsPerSecond | Unit::TransactionsPerSecond);
+    let per_second = matches!(
+        material.plan.load.unit,
+        Unit::ConnectionsPerSecond | Unit::TransactionsPerSecond | Unit::FramesPerSecond
+    );
     if let Some(ceiling) = figure.ceiling.filter(|_| per_second) {
         marks.push(Mark { x: ceiling, text: format!("without the DUT: {}", amount(ceiling)), colour: GREY });
     }

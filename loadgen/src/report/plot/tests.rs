@@ -105,3 +105,31 @@ fn a_png_is_written_whole_or_the_reason_named() {
     let error = write_png(drawn, Path::new("/nonexistent/rate.png")).unwrap_err();
     assert_eq!(error.to_string(), "cannot write /nonexistent/rate.png");
 }
+
+#[test]
+fn a_suite_has_its_graphs_first_and_the_axes_of_loss_are_fixed() {
+    let pictures = pictures_of(fixture::frames::rfc2544());
+    let stems: Vec<_> = pictures.iter().map(|picture| picture.stem).collect();
+    assert_eq!(stems, ["throughput", "loss", "rate", "latency", "cpu", "latency_curve", "servers"]);
+    for picture in &pictures {
+        assert_well_formed(&picture.drawn.as_ref().unwrap().svg);
+    }
+    let live = |at: usize| pictures[at].drawn.as_ref().unwrap().live.clone().unwrap();
+    let throughput = live(0);
+    let name = |at: usize| throughput["series"][at]["name"].clone();
+    assert_eq!([name(0), name(1), name(2)], ["throughput", "without the DUT (MOL)", "declared 100 Mbit/s"]);
+    let loss = live(1);
+    for axis in ["x", "y"] {
+        assert_eq!((&loss[axis]["from"], &loss[axis]["to"]), (&0.0.into(), &100.0.into()));
+    }
+    assert_eq!(loss["series"].as_array().unwrap().len(), 3);
+    assert_eq!(loss["x"]["label"], "intended load in % of the declared 100 Mbit/s");
+
+    let pictures = pictures_of(fixture::frames::imix());
+    let stems: Vec<_> = pictures.iter().map(|picture| picture.stem).collect();
+    assert_eq!(stems, ["loss", "sizes", "rate", "latency", "cpu", "latency_load", "latency_curve", "servers"]);
+    let sizes = &pictures[1].drawn.as_ref().unwrap().svg;
+    assert!(sizes.contains("1518 B") && sizes.contains("24 %"), "{sizes}");
+    let single = pictures_of(&fixture::frames::faulty_frames());
+    assert!(single.iter().all(|picture| picture.stem != "loss" && picture.stem != "connections"));
+}

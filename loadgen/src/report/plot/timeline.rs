@@ -59,7 +59,7 @@ pub(super) fn latency(material: &Material<'_>) -> Result<Chart, Omitted> {
     };
     let mut series = vec![of("p99", VERMILION, 99.0), of("p90", PURPLE, 90.0), of("p50", BLUE, 50.0)];
     series.retain(|series| !matches!(&series.form, Form::Steps(lines) if lines.is_empty()));
-    let (lowest, highest) = range(&series).ok_or_else(|| none("no latency was measured"))?;
+    let (lowest, highest) = range(&series).ok_or_else(|| none("no response time was measured"))?;
     let mut chart = over_time.chart("response time over the run".to_owned(), caption, String::new(), series, 0.0);
     let step = over_time.step;
     let label = if step > 1 {
