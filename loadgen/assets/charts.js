@@ -53,6 +53,8 @@
     label: item.name,
     stroke: () => colour(item.colour),
     width: 2,
+    // Rows that only other lines have are no gap of this one; within steps a gap means that nothing is known.
+    spanGaps: item.look !== "steps",
     paths: item.look === "steps" ? uPlot.paths.stepped({ align: 1 }) : undefined,
     points: item.look !== "points" ? { show: false } : {
       show: true,

@@ -23,7 +23,10 @@ pub(in crate::report) fn first(answer: Option<&FramesAnswer>) -> Vec<Value> {
         FrameSuite::Rfc2544 => RFC2544_LEAD,
         FrameSuite::Imix => IMIX_LEAD,
     };
-    let mut sections = vec![section("throughput", "Throughput", lead, throughput(answer))];
+    let mut sections = vec![with_lines(
+        section("throughput", "Throughput", lead, throughput(answer)),
+        answer.results.iter().filter_map(letters),
+    )];
     sections.extend(goals(answer).map(|grid| section("goals", "Other goals", GOALS_LEAD, grid)));
     sections
 }
@@ -35,7 +38,8 @@ pub(in crate::report) fn more(plan: &Plan, trials: &[TrialRecord], answer: Optio
     }
     let mut sections = Vec::new();
     if let Some(answer) = answer {
-        sections.push(section("loss", "Loss against load", LOSS_LEAD, sweep(answer)));
+        let loss = section("loss", "Loss against load", LOSS_LEAD, sweep(answer));
+        sections.push(with_lines(loss, answer.results.iter().filter_map(sweep_text)));
         if answer.suite == FrameSuite::Imix {
             sections.push(section("sizes", "Loss by size", SIZES_LEAD, sizes(answer)));
         }
@@ -56,28 +60,33 @@ const DELAY_LEAD: &str =
 const DIRECTIONS_LEAD: &str = "Whole trials, ramps included: what the clients counted, beside the reflectors' own books. What dropped at the tester's or the reflectors' own buffers is not booked as lost on the way.";
 
 fn section(id: &str, title: &str, lead: &str, grid: Grid) -> Value {
-    json!({ "id": id, "title": title, "lead": lead, "grid": grid.value() })
+    json!({ "id": id, "title": title, "lead": lead, "lines": [], "grid": grid.value() })
+}
+
+/// A section with sentences between its introduction and its table.
+fn with_lines(mut section: Value, lines: impl Iterator<Item = String>) -> Value {
+    section["lines"] = lines.collect();
+    section
 }
 
 /// The results of a suite (RFC 2544, 26.1).
 fn throughput(answer: &FramesAnswer) -> Grid {
-    let mut grid = Grid::new(&[
+    let head = [
         "frames",
         "frames/s",
+        "verdict",
+        "limited by",
         "failed at",
+        "loss there",
         "width",
         "of declared",
         "of MOL",
         "L1",
         "L2",
         "L3",
-        "trial",
-        "loss above",
-        "limited by",
-        "verdict",
-        "label",
-    ])
-    .text(&[0, 11, 12, 13]);
+        "sustain",
+    ];
+    let mut grid = Grid::new(&head).text(&[0, 2, 3]);
     for result in &answer.results {
         let bits = |of: fn(&crate::verdict::frames::LayerRates) -> f64| {
             result.bits_per_s.as_ref().map_or_else(|| NOTHING.to_owned(), |bits| names::bit_rate(of(bits)))
@@ -85,7 +94,10 @@ fn throughput(answer: &FramesAnswer) -> Grid {
         let cells = vec![
             names::sent(&result.frames),
             throughput_text(result),
+            verdict(result.exit).name().to_owned(),
+            result.limited_by.map_or(NOTHING, |limit| limit.name()).to_owned(),
             or_nothing(result.upper_fps, amount),
+            or_nothing(result.loss_at_upper, share),
             or_nothing(result.width, share),
             of_maximum(result.fps, result.theoretical_fps),
             of_maximum(result.fps, result.mol_fps),
@@ -93,10 +105,6 @@ fn throughput(answer: &FramesAnswer) -> Grid {
             bits(|bits| bits.l2),
             bits(|bits| bits.l3),
             or_nothing(result.trial_s, |seconds| format!("{} s", amount(seconds))),
-            or_nothing(result.loss_at_upper, share),
-            result.limited_by.map_or(NOTHING, |limit| limit.name()).to_owned(),
-            verdict(result.exit).name().to_owned(),
-            result.label.clone(),
         ];
         grid.marked(cells, mark(result.exit));
         grid.note(remarks(result));
@@ -112,14 +120,18 @@ fn mark(exit: Exit) -> &'static str {
     }
 }
 
-/// What a reader of a result must know: the letters of a mix, why it is not decided, warnings.
+/// What the letters of a mix stand for, and its mean sizes; `None` for anything else.
+fn letters(result: &FrameResult) -> Option<String> {
+    let frames = &result.frames;
+    let (frame, ip) = (amount(frames.mean_frame), amount(frames.mean_ip));
+    let letters = names::letters(&frames.letters);
+    (!frames.letters.is_empty()).then(|| format!("{letters}; mean {frame} B of frame, {ip} B of IP"))
+}
+
+/// What a reader of a result must know: why it is not decided, warnings.
 fn remarks(result: &FrameResult) -> String {
-    let letters = (!result.frames.letters.is_empty()).then(|| {
-        let (frame, ip) = (amount(result.frames.mean_frame), amount(result.frames.mean_ip));
-        format!("{}; mean {frame} B of frame, {ip} B of IP", names::letters(&result.frames.letters))
-    });
     let why = (result.exit != Exit::Met).then(|| result.reason.clone());
-    letters.into_iter().chain(why).chain(result.warnings.iter().cloned()).collect::<Vec<_>>().join("; ")
+    why.into_iter().chain(result.warnings.iter().cloned()).collect::<Vec<_>>().join("; ")
 }
 
 fn or_nothing(value: Option<f64>, text: impl Fn(f64) -> String) -> String {
@@ -184,9 +196,6 @@ fn sweep(answer: &FramesAnswer) -> Grid {
             if !point.valid {
                 grid.note("not valid: the tester itself failed here, so this says nothing about the DUT".to_owned());
             }
-        }
-        if let Some(text) = sweep_text(result) {
-            grid.note(text);
         }
     }
     grid
