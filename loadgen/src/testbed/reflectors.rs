@@ -208,3 +208,33 @@ impl Reflector {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wire::frame::FrameSize;
+
+    use super::*;
+    use crate::scenario::mix::Mix;
+    use crate::scenario::plan::{Tuples, UdpPlan};
+    use crate::scenario::{Overrides, parse};
+
+    #[test]
+    fn reflectors_speak_what_the_workload_needs() {
+        let text = "[testbed]\ndut = \"none\"\nreflectors = 1\n[workload]\nkind = \"http\"\n[load]\nunit = \
+                    \"transactions/s\"\n[search]\nmethod = \"climb\"\n";
+        let files = |_: &std::path::Path| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
+        let mut plan = parse("x.toml", text, &files, &Overrides::default()).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(arguments(&plan, "r0"), ["--instance", "r0", "--listen", "127.0.0.1:0"]);
+        for (ip_version, listen) in [(IpVersion::V4, "udp://127.0.0.1:0"), (IpVersion::V6, "udp://[::1]:0")] {
+            plan.workload.kind = WorkloadKind::Udp(UdpPlan {
+                ip_version,
+                mix: Mix::Fixed { size: FrameSize::of_frame(128).unwrap() },
+                streams: 1.try_into().unwrap(),
+                tuples: Tuples::Sequential,
+                burst: 1.try_into().unwrap(),
+            });
+            assert_eq!(listener(&plan), listen);
+            assert!(check(&plan).is_ok(), "{:?}", check(&plan));
+        }
+    }
+}
