@@ -86,7 +86,8 @@ fn listen_as(mode: Mode, address: SocketAddr, shared_port: bool) -> io::Result<L
         Mode::Udp => {
             let with_local_address = address.ip().is_unspecified();
             let buffer_bytes = DATAGRAM_BUFFER;
-            let options = datagram::Options { shared_port, buffer_bytes, with_local_address, ..datagram::Options::default() };
+            let options =
+                datagram::Options { shared_port, buffer_bytes, with_local_address, ..datagram::Options::default() };
             datagram::bind(address, options).map(|socket| Listener::Datagrams(Arc::new(socket)))
         }
     }
