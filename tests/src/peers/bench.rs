@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::datagrams::{self, Place, Sender};
 use super::generator::{Amount, Build, Load, Persistence, Tool};
 use super::memory;
 use super::plan::{Contender, Mode, Pace};
@@ -97,6 +98,8 @@ pub(crate) struct Bench {
     reflectors: Option<Reflectors>,
     maxima: Vec<(Mode, Rounds)>,
     web_maximum: Option<f64>,
+    /// Datagrams per second that iperf3 sends at most, by their payload.
+    iperf3_maxima: Vec<(u16, f64)>,
     shuffler: Shuffler,
     /// Every measurement so far.
     pub(crate) raw: Vec<Raw>,
@@ -118,6 +121,7 @@ impl Bench {
             reflectors: None,
             maxima: Vec::new(),
             web_maximum: None,
+            iperf3_maxima: Vec::new(),
             raw: Vec::new(),
             notes: Vec::new(),
             say,
@@ -170,6 +174,11 @@ impl Bench {
         match contender {
             Contender::Generator(tool, persistence, pace) => self.generator(tool, *persistence, *pace),
             Contender::Balancer(dut, mode, pace) => self.balancer(dut, *mode, *pace),
+            Contender::Datagrams(sender, payload) => {
+                let half = if *sender == Sender::Iperf3 { 0.0 } else { self.iperf3_maximum(*payload)? / 2.0 };
+                datagrams::measure(sender, *payload, half, self.place())
+            }
+            Contender::StreamMemory(build) => datagrams::memory(build, self.place()),
             Contender::GeneratorMemory(tool) => {
                 let core = self.settings.generator_core;
                 self.web()?;
@@ -239,6 +248,22 @@ impl Bench {
         }
         tool.finish(program, folder, &mut measured)?;
         Ok(measured)
+    }
+
+    fn place(&self) -> Place<'_> {
+        let Settings { generator_core, server_core, window, .. } = self.settings;
+        Place { sender_core: generator_core, receiver_core: server_core, folder: self.folder.path(), window }
+    }
+
+    /// What iperf3 sends at most, measured once.
+    fn iperf3_maximum(&mut self, payload: u16) -> Result<f64, Trouble> {
+        if let Some((_, rate)) = self.iperf3_maxima.iter().find(|(known, _)| *known == payload) {
+            return Ok(*rate);
+        }
+        let rate = datagrams::measure(&Sender::Iperf3, payload, 0.0, self.place())?.rate;
+        self.notes.push(format!("udp-{payload}: iperf3 sends {rate:.0} frames/s, loadgen is asked for half of that"));
+        self.iperf3_maxima.push((payload, rate));
+        Ok(rate)
     }
 
     fn web(&mut self) -> Result<(), Trouble> {

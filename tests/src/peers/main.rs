@@ -11,6 +11,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program of its own that prints a table")]
 
 mod bench;
+mod datagrams;
 mod generator;
 mod judge;
 mod memory;

@@ -3,6 +3,7 @@
 //! Rows of one family share its rounds: a round measures every contender of the family once, in random
 //! order, so that the two values of a pair are seconds apart.
 
+use super::datagrams::Sender;
 use super::generator::{Build, Persistence, Tool};
 use super::server::{Dut, Layer};
 use super::window::Measured;
@@ -18,6 +19,10 @@ pub(crate) enum Contender {
     Balancer(Dut, Mode, Pace),
     /// Memory of a load balancer per idle client connection.
     BalancerMemory(Dut),
+    /// A sender of datagrams with so many bytes of payload.
+    Datagrams(Sender, u16),
+    /// Memory of our generator per stream of datagrams.
+    StreamMemory(Build),
 }
 
 /// How fast.
@@ -95,6 +100,8 @@ impl Contender {
             Self::Balancer(Dut::Lb(build), mode, at) => format!("lb{} {}{}", build.label, mode.name(), pace(at)),
             Self::Balancer(dut, mode, at) => format!("{} {}{}", dut.name(), mode.name(), pace(at)),
             Self::BalancerMemory(dut) => format!("{} memory", dut.name()),
+            Self::Datagrams(sender, payload) => format!("{} {payload} B", sender.name()),
+            Self::StreamMemory(_) => "loadgen udp memory".to_owned(),
         }
     }
 }
@@ -116,6 +123,10 @@ pub(crate) enum Figure {
     P99,
     /// User memory per connection.
     Memory,
+    /// Datagrams per CPU-second of the sender.
+    FramesPerCpu,
+    /// User memory per stream of datagrams.
+    StreamMemory,
 }
 
 impl Figure {
@@ -129,19 +140,21 @@ impl Figure {
             Self::P50 => "response time p50, µs",
             Self::P99 => "response time p99, µs",
             Self::Memory => "bytes per connection",
+            Self::FramesPerCpu => "frames per sender CPU-s",
+            Self::StreamMemory => "bytes per stream",
         }
     }
 
     /// Its value in a measurement.
     pub(crate) fn of(self, measured: &Measured) -> f64 {
         match self {
-            Self::PerGeneratorCpu => 1e6 / measured.generator_us,
+            Self::PerGeneratorCpu | Self::FramesPerCpu => 1e6 / measured.generator_us,
             Self::GeneratorTime => measured.generator_us,
             Self::PerDutCpu => 1e6 / measured.server_us,
             Self::Rate => measured.rate,
             Self::P50 => measured.p50_us,
             Self::P99 => measured.p99_us,
-            Self::Memory => measured.bytes,
+            Self::Memory | Self::StreamMemory => measured.bytes,
         }
     }
 }
@@ -194,6 +207,7 @@ pub(crate) fn rows(own: &Build, other: Option<&Build>) -> Vec<Spec> {
     let mut rows = generator_rows(own);
     Mode::ALL.iter().for_each(|&mode| rows.extend(balancer_rows(own, mode)));
     rows.extend(memory_rows(own));
+    rows.extend(datagram_rows(own));
     rows.extend(other.map(|other| profile_rows(own, other)).unwrap_or_default());
     rows
 }
@@ -305,6 +319,34 @@ fn memory_rows(own: &Build) -> Vec<Spec> {
     ]
 }
 
+fn datagram_rows(own: &Build) -> Vec<Spec> {
+    let ours = |echo, payload| Contender::Datagrams(Sender::Loadgen { build: own.clone(), echo }, payload);
+    let row = |name: &str, ours, payload, bar| Spec {
+        family: format!("udp-{payload}"),
+        name: name.to_owned(),
+        figure: Figure::FramesPerCpu,
+        ours,
+        peer: Some(Contender::Datagrams(Sender::Iperf3, payload)),
+        bar,
+        demands: Vec::new(),
+    };
+    let memory = Spec {
+        family: "udp-memory".to_owned(),
+        name: "udp-memory".to_owned(),
+        figure: Figure::StreamMemory,
+        ours: Contender::StreamMemory(own.clone()),
+        peer: None,
+        bar: Bar::OursMax(256.0),
+        demands: Vec::new(),
+    };
+    vec![
+        row("udp-18-iperf3", ours(false, 18), 18, Bar::RatioMin(1.2)),
+        row("udp-18-with-answers-iperf3", ours(true, 18), 18, Bar::Information),
+        row("udp-1472-iperf3", ours(false, 1_472), 1_472, Bar::Information),
+        memory,
+    ]
+}
+
 /// The other build of our programs beside this one: "ours" is the other.
 fn profile_rows(own: &Build, other: &Build) -> Vec<Spec> {
     let [own, other] = &[own, other].map(labelled);
@@ -371,6 +413,8 @@ mod tests {
         assert_eq!(bar("generator-open-loop"), Bar::RatioMax(1.3));
         assert_eq!(bar("memory-generator"), Bar::OursMax(1024.0));
         assert_eq!(bar("memory-lb-haproxy"), Bar::OursMax(1536.0));
+        assert_eq!(bar("udp-18-iperf3"), Bar::RatioMin(1.2));
+        assert_eq!(bar("udp-memory"), Bar::OursMax(256.0));
         for (mode, least) in [("keep-alive", 1.0), ("close", 1.0), ("tcp", 0.95), ("tcp-close", 0.95)] {
             for percent in [50, 85] {
                 assert_eq!(bar(&format!("lb-{mode}-{percent}-haproxy")), Bar::RatioMin(least));

@@ -65,7 +65,13 @@ pub(crate) fn own<S: AsRef<OsStr>>(executable: &Path, role: &str, arguments: imp
 impl Program {
     /// Starts a program on its core.
     pub(crate) fn start(start: Start<'_>) -> Result<Self, Trouble> {
-        let Start { name, mut command, package, core, folder } = start;
+        let core = start.core;
+        Self::start_on(start, &[core])
+    }
+
+    /// Starts a program that places its own threads, on these cores.
+    pub(crate) fn start_on(start: Start<'_>, on: &[usize]) -> Result<Self, Trouble> {
+        let Start { name, mut command, package, folder, .. } = start;
         let file = |kind: &str| {
             let path = folder.join(format!("{name}.{kind}"));
             File::create(&path).map(|file| (path.clone(), file)).map_err(|source| Trouble::File { path, source })
@@ -79,7 +85,7 @@ impl Program {
             host::cpu::pin_current_thread(cores)
                 .map_err(|source| Trouble::Counter { what: "the cores of this thread", source })
         };
-        pin(&[core])?;
+        pin(on)?;
         let child = command.spawn();
         pin(&cores)?;
         let name = name.to_owned();

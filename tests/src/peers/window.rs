@@ -110,15 +110,21 @@ impl Moment {
 
 /// TCP segments that this network namespace has sent. On loopback each is received once.
 fn segments_sent() -> Result<u64, Trouble> {
-    let what = "/proc/net/snmp";
-    let text = fs::read_to_string(what).map_err(|source| Trouble::Counter { what, source })?;
-    parse_snmp(&text).ok_or_else(|| Trouble::Counter { what, source: io::ErrorKind::InvalidData.into() })
+    snmp("Tcp:", "OutSegs")
 }
 
-/// `OutSegs` of the two `Tcp:` lines, the first of which has the names.
-fn parse_snmp(text: &str) -> Option<u64> {
-    let mut lines = text.lines().filter(|line| line.starts_with("Tcp:"));
-    let at = lines.next()?.split_whitespace().position(|name| name == "OutSegs")?;
+/// A counter of this network namespace, by its protocol (`Tcp:`) and its name.
+pub(crate) fn snmp(protocol: &str, counter: &str) -> Result<u64, Trouble> {
+    let what = "/proc/net/snmp";
+    let text = fs::read_to_string(what).map_err(|source| Trouble::Counter { what, source })?;
+    parse_snmp(&text, protocol, counter)
+        .ok_or_else(|| Trouble::Counter { what, source: io::ErrorKind::InvalidData.into() })
+}
+
+/// A counter of the two lines of its protocol, the first of which has the names.
+fn parse_snmp(text: &str, protocol: &str, counter: &str) -> Option<u64> {
+    let mut lines = text.lines().filter(|line| line.starts_with(protocol));
+    let at = lines.next()?.split_whitespace().position(|name| name == counter)?;
     lines.next()?.split_whitespace().nth(at)?.parse().ok()
 }
 
@@ -205,8 +211,9 @@ mod tests {
     #[test]
     fn segments_are_found_by_name() {
         let text = "Ip: Forwarding\nIp: 1\nTcp: RtoAlgorithm InSegs OutSegs RetransSegs\nTcp: 1 20 30 4\n";
-        assert_eq!(parse_snmp(text), Some(30));
-        assert!(segments_sent().is_ok());
+        assert_eq!(parse_snmp(text, "Tcp:", "OutSegs"), Some(30));
+        assert_eq!(parse_snmp(text, "Udp:", "OutDatagrams"), None);
+        assert!(segments_sent().is_ok() && snmp("Udp:", "OutDatagrams").is_ok());
     }
 
     #[test]
