@@ -7,7 +7,7 @@
 use std::fs;
 use std::io;
 
-use rustix::thread::{CapabilitySet, UnshareFlags};
+use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 
 /// Capabilities that started programs get: interfaces, namespaces, raw sockets, low ports.
 const HANDED_ON: [CapabilitySet; 4] =
@@ -25,7 +25,7 @@ pub fn in_user_namespace() -> bool {
     fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().ne(["0", "0", "4294967295"]))
 }
 
-/// Moves this process into a user namespace of its own, in which it has all capabilities. It has to have
+/// Moves this process into a user namespace of its own, in which it may do what networks need. It has to have
 /// one thread only.
 ///
 /// # Errors
@@ -42,8 +42,10 @@ pub fn enter_user_namespace() -> io::Result<()> {
 }
 
 fn hand_on() -> io::Result<()> {
-    let mut sets = rustix::thread::capabilities(None)?;
-    HANDED_ON.iter().for_each(|capability| sets.inheritable |= *capability);
+    // This process keeps no more than it hands on: the kernel lets a started program look at descriptors in
+    // /proc, which namespaces are named by, only of processes that can do no more than itself (ptrace(2)).
+    let own = HANDED_ON.into_iter().fold(CapabilitySet::empty(), |own, capability| own | capability);
+    let sets = CapabilitySets { effective: own, permitted: own, inheritable: own };
     rustix::thread::set_capabilities(None, sets)?;
     for capability in HANDED_ON {
         rustix::thread::configure_capability_in_ambient_set(capability, true)?;
