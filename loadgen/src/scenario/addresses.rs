@@ -48,6 +48,14 @@ impl Addresses {
         self.pick([198, 18, 64, host as u8], [0x40, host])
     }
 
+    /// The network of the direct link.
+    pub fn direct_network(self) -> &'static str {
+        match self.0 {
+            IpVersion::V4 => "198.18.64.0/24",
+            IpVersion::V6 => "2001:2:0:40::/64",
+        }
+    }
+
     /// Length of the prefix of each link.
     pub fn prefix(self) -> u8 {
         match self.0 {

@@ -53,6 +53,7 @@ pub fn doctor(plan: Option<&Plan>, files: &[DutFile], calibration: Option<Calibr
         quota_folder: cgroup::writable_parent(),
         programs: programs::look(files),
         ring: host::uring::probe(),
+        namespaces: super::netns::possible(),
     };
     let mut findings = judge(&facts, files);
     if let Some(plan) = plan {
@@ -73,6 +74,8 @@ struct Facts {
     programs: BTreeMap<String, programs::Program>,
     /// What io_uring can do.
     ring: Result<Support, Unavailable>,
+    /// How network namespaces can be made, if they can.
+    namespaces: Result<&'static str, String>,
 }
 
 fn good(subject: &'static str, found: String) -> Finding {
@@ -98,6 +101,7 @@ fn judge(facts: &Facts, files: &[DutFile]) -> Vec<Finding> {
         governor(environment.governor.as_deref()),
         quota(&facts.quota_folder),
         ring(&facts.ring),
+        namespaces(&facts.namespaces),
     ];
     findings.extend(programs::judge(&facts.programs, files));
     if let Some(clock) = &environment.clock_source
@@ -213,6 +217,13 @@ fn ring(ring: &Result<Support, Unavailable>) -> Finding {
     }
 }
 
+fn namespaces(possible: &Result<&'static str, String>) -> Finding {
+    match possible {
+        Ok(how) => good("namespaces", format!("can be made, {how}")),
+        Err(why) => advice("namespaces", why.clone(), "network = \"netns\" does not work here until this is changed"),
+    }
+}
+
 fn judge_plan(plan: &Plan, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     match plan_ports(plan, facts.ports) {
@@ -321,6 +332,7 @@ mod tests {
             quota_folder: Ok("/sys/fs/cgroup".to_owned()),
             programs: BTreeMap::from([("haproxy".to_owned(), programs::Program::default())]),
             ring: Ok(Support { direct: Ok(()) }),
+            namespaces: Ok("as root"),
         }
     }
 
@@ -342,10 +354,11 @@ mod tests {
         facts.ports.tw_reuse = 0;
         facts.quota_folder = Err("not mounted".to_owned());
         facts.ring = Err(Unavailable::because("blocked"));
+        facts.namespaces = Err("no ip".to_owned());
         let findings = judge(&facts, &[]);
         let level = |subject| findings.iter().find(|finding| finding.subject == subject).unwrap().level;
         assert_eq!(level("descriptors"), Level::Problem);
-        for subject in ["cores", "governor", "ports", "cpu quota", "io_uring"] {
+        for subject in ["cores", "governor", "ports", "cpu quota", "io_uring", "namespaces"] {
             assert_eq!(level(subject), Level::Advice, "{subject}");
         }
         assert!(findings.iter().all(|finding| finding.advice.is_empty() == (finding.level == Level::Good)));

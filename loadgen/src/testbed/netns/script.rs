@@ -116,9 +116,8 @@ impl Layout {
         }
         text += &neighbour("s1", addresses.direct_client(), "c1");
         // What was asked over the direct link is answered over it, whoever asked.
-        let (client, prefix) = (addresses.direct_client(), addresses.prefix());
-        text += &default_route("s1", client, &format!("table {DIRECT_TABLE} onlink"));
-        let _ = writeln!(text, "rule add from {client}/{prefix} lookup {DIRECT_TABLE}");
+        text += &default_route("s1", addresses.direct_client(), &format!("table {DIRECT_TABLE} onlink"));
+        let _ = writeln!(text, "rule add from {} lookup {DIRECT_TABLE}", addresses.direct_network());
         text
     }
 
@@ -174,7 +173,7 @@ mod tests {
         assert_eq!(dut.matches("nud permanent").count(), 3, "{dut}");
         let servers = layout.servers_side();
         assert!(servers.contains("198.19.1.3/24 dev s0\n") && !servers.contains("198.19.1.4"), "{servers}");
-        assert!(servers.contains("rule add from 198.18.64.1/24 lookup 100"), "{servers}");
+        assert!(servers.contains("rule add from 198.18.64.0/24 lookup 100"), "{servers}");
     }
 
     #[test]
