@@ -139,10 +139,11 @@ impl<'a> Run<'a> {
     }
 
     /// Where the sweep begins: what tester and reflectors reach without the DUT, or less where a link is
-    /// declared to carry less. Without either, the highest load that was tried.
+    /// declared to carry less or the user wants no more. Without any of them, the highest load that was tried.
     fn highest(&self, findings: &Findings) -> Option<f64> {
         let ceiling = findings.ceiling.map(|at| self.trials[at].achieved_rate());
-        let bounds = [ceiling, frames::theoretical_fps(self.plan)];
+        let wanted = self.plan.search.maximum().and_then(|maximum| maximum.max);
+        let bounds = [ceiling, frames::theoretical_fps(self.plan), wanted];
         let bound = bounds.into_iter().flatten().reduce(f64::min);
         let tried = self.trials[self.part_begins..].iter().filter(|trial| trial.purpose.is_searching());
         bound.or_else(|| tried.map(|trial| trial.load.amount()).reduce(f64::max)).filter(|load| *load > 0.0)

@@ -61,8 +61,7 @@ fn undecided_end(plan: &Plan, trials: &[&TrialRecord], context: &Context) -> Opt
 
 fn inversion(plan: &Plan, trials: &[&TrialRecord], context: &Context) -> Option<String> {
     let counts = |trial: &&&TrialRecord| {
-        (trial.purpose.is_searching() || matches!(trial.purpose, Purpose::Curve | Purpose::Sweep))
-            && trial.sustain > Duration::ZERO
+        (trial.purpose.is_searching() || trial.purpose == Purpose::Curve) && trial.sustain > Duration::ZERO
     };
     let tried: Vec<Tried> = trials
         .iter()

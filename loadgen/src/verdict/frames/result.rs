@@ -57,7 +57,10 @@ impl<'a> Measured<'a> {
             max_forwarding_fps: self.through_dut().map(TrialRecord::achieved_rate).reduce(f64::max),
             delays: self.delays(deciding),
             two_clean_from_fps: sweep::two_clean_from(&clean),
-            lossy_bands: lossy_bands(&sweep),
+            lossy_bands: lossy_bands(
+                &sweep,
+                lower.filter(|_| deciding.is_some_and(|trial| Ended::of(trial).lost == 0)),
+            ),
             sweep,
             per_size: deciding.into_iter().chain(failing).filter_map(|trial| self.sizes_of(trial)).collect(),
             limited_by: answer.limited_by,
@@ -223,9 +226,10 @@ fn delay(trial: &TrialRecord, of_throughput: f64) -> Delay {
     }
 }
 
-/// Runs of lossy loads below one that lost nothing. The sweep comes from the highest load down; trials that
-/// say nothing about the DUT neither begin nor end a band.
-fn lossy_bands(sweep: &[SweepPoint]) -> Vec<LossyBand> {
+/// Runs of lossy loads below one that lost nothing: another load of the sweep, or `carried`, which the search
+/// found. The sweep comes from the highest load down; trials that say nothing about the DUT neither begin nor
+/// end a band.
+fn lossy_bands(sweep: &[SweepPoint], carried: Option<f64>) -> Vec<LossyBand> {
     let mut bands: Vec<LossyBand> = Vec::new();
     let mut clean_above: Option<f64> = None;
     let mut is_inside = false;
@@ -234,16 +238,30 @@ fn lossy_bands(sweep: &[SweepPoint]) -> Vec<LossyBand> {
         if point.is_clean() {
             clean_above = Some(load);
             is_inside = false;
-        } else if let Some(clean_above_fps) = clean_above {
-            match bands.last_mut().filter(|_| is_inside) {
-                Some(band) => (band.low_fps, band.loss_pct) = (load, band.loss_pct.max(point.loss_pct)),
-                None => {
-                    let (low_fps, high_fps) = (load, load);
-                    bands.push(LossyBand { low_fps, high_fps, loss_pct: point.loss_pct, clean_above_fps });
-                }
-            }
-            is_inside = true;
+            continue;
         }
+        let above = clean_above.into_iter().chain(carried.filter(|carried| load < *carried)).reduce(f64::min);
+        let Some(clean_above_fps) = above else { continue };
+        match bands.last_mut().filter(|_| is_inside) {
+            Some(band) => (band.low_fps, band.loss_pct) = (load, band.loss_pct.max(point.loss_pct)),
+            None => {
+                let (low_fps, high_fps) = (load, load);
+                bands.push(LossyBand { low_fps, high_fps, loss_pct: point.loss_pct, clean_above_fps });
+            }
+        }
+        is_inside = true;
     }
     bands
+}
+
+impl LossyBand {
+    /// What the user should know of it.
+    pub(super) fn warning(&self) -> String {
+        let Self { low_fps, high_fps, loss_pct, clean_above_fps } = *self;
+        format!(
+            "the loss sweep lost up to {loss_pct:.3}% between {low_fps} and {high_fps} frames/s, although \
+             {clean_above_fps} frames/s lost nothing: a band of loss that a search jumps over; look closer with a finer \
+             suite.sweep_step before relying on the figure"
+        )
+    }
 }

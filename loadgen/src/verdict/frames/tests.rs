@@ -232,7 +232,29 @@ fn a_lossy_band_below_the_throughput_is_shown() {
     assert_eq!((found.low_fps, found.high_fps, found.clean_above_fps), (6_400.0, 6_600.0, 6_800.0));
     assert!((found.loss_pct - 1.0).abs() < 0.05, "{found:?}");
     assert_eq!(result.two_clean_from_fps, Some(9_000.0));
-    assert!(whole.warnings.iter().any(|warning| warning.contains("loss inversion")), "{:?}", whole.warnings);
+    let words = "lost up to 1.000% between 6400 and 6600 frames/s, although 6800 frames/s lost nothing";
+    assert!(whole.warnings.iter().any(|warning| warning.contains(words)), "{:?}", whole.warnings);
+    assert!(result.warnings.iter().any(|warning| warning.contains(words)), "{:?}", result.warnings);
+}
+
+#[test]
+fn a_load_of_the_sweep_that_lost_below_what_the_search_found_is_a_band() {
+    // The sweep has no load between the band and the limit.
+    let band = |load: f64| if (5_900.0..=6_050.0).contains(&load) { load * 0.9 } else { load.min(6_700.0) };
+    let whole = answer_of(&rfc2544(&[64], 0.1), &|_, load| band(load));
+    let result = &whole.frames.as_ref().unwrap().results[0];
+    let lower = result.lower_fps.unwrap();
+    assert!(lower > 6_600.0, "{lower}");
+    let [found] = result.lossy_bands.as_slice() else { panic!("{:?}", result.lossy_bands) };
+    assert_eq!((found.low_fps, found.high_fps, found.clean_above_fps), (6_000.0, 6_000.0, lower));
+}
+
+#[test]
+fn a_device_without_a_band_has_none() {
+    let whole = answer_of(&rfc2544(&[64], 0.02), &|_, load| load.min(6_700.0));
+    let result = &whole.frames.as_ref().unwrap().results[0];
+    assert_eq!(result.lossy_bands, []);
+    assert!(result.sweep.iter().any(|point| point.lost > 0), "{:?}", result.sweep);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! undecided.
 
 use super::result::Measured;
-use super::{FrameResult, FrameSuite, FramesAnswer};
+use super::{FrameResult, FrameSuite, FramesAnswer, LossyBand};
 use crate::measure::TrialRecord;
 use crate::scenario::plan::{SuitePlan, WorkloadKind};
 use crate::scenario::{Plan, compliance};
@@ -52,8 +52,10 @@ pub fn answer(plan: &Plan, parts: &[Part<'_>], warnings: Vec<String>) -> Option<
 fn answer_part(part: &Part<'_>) -> Option<(Answer, FrameResult)> {
     let Part { plan, trials, found, ceiling, ref context } = *part;
     let measured = Measured::of(plan, trials, found, ceiling)?;
-    let answer = crate::verdict::answer(plan, trials, found, ceiling, context);
-    let result = measured.result(&answer);
+    let mut answer = crate::verdict::answer(plan, trials, found, ceiling, context);
+    let mut result = measured.result(&answer);
+    answer.warnings.extend(result.lossy_bands.iter().map(LossyBand::warning));
+    result.warnings.clone_from(&answer.warnings);
     Some((answer, result))
 }
 
