@@ -15,6 +15,7 @@
 //! - [`streams`]: seeded streams, good and evil, through a real `lb`.
 //! - [`limits`]: the DUT or the reflectors behind it: the answer names the right one.
 //! - [`peers`]: the comparison with other programs runs.
+//! - [`suites`]: several searches and sweeps of frames in one run.
 //! - [`survive`]: nothing outlives a run, however it ends.
 //! - [`truth`]: what is done on purpose has to be reported exactly.
 
@@ -43,6 +44,7 @@ mod resume;
 mod rework;
 mod sizing;
 mod streams;
+mod suites;
 mod survive;
 mod truth;
 
