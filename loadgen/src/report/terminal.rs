@@ -213,8 +213,10 @@ fn limits(lines: &mut Lines, plan: &Plan, answer: &Answer) {
 
 /// Who set the limit, or why nobody is named.
 pub(super) fn limit_text(plan: &Plan, answer: &Answer) -> &'static str {
+    let sizes = answer.frames.as_ref().map_or(0, |frames| frames.results.len());
     match (answer.limited_by, plan.search.maximum()) {
         (Some(limit), _) => limit.name(),
+        (None, Some(_)) if sizes > 1 => "not the same for all sizes: see each of them",
         (None, Some(_)) => "not known: the search did not come to an end",
         (None, None) => "not asked: the load was fixed",
     }

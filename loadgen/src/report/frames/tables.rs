@@ -12,7 +12,7 @@ use crate::report::rows::load_text;
 use crate::report::tables::Grid;
 use crate::report::text::{NOTHING, amount, count, share};
 use crate::scenario::Plan;
-use crate::scenario::plan::{Network, Tuples, UdpPlan};
+use crate::scenario::plan::{Network, SuitePlan, Tuples, UdpPlan};
 use crate::verdict::answer::Exit;
 use crate::verdict::frames::{FrameResult, FrameSuite, FramesAnswer};
 
@@ -295,6 +295,19 @@ fn directions(plan: &Plan, trials: &[TrialRecord]) -> Grid {
     grid
 }
 
+/// What a plan sends: a mix, or size after size.
+fn planned(plan: &Plan, udp: &UdpPlan) -> String {
+    match &plan.suite {
+        Some(SuitePlan::Rfc2544 { sizes, .. }) => {
+            format!(
+                "{} B, one size after another",
+                sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            )
+        }
+        _ => names::mix(&udp.mix),
+    }
+}
+
 /// What a frame of a plan is, for the table of the method.
 pub(in crate::report) fn method(plan: &Plan, udp: &UdpPlan) -> Vec<(&'static str, String)> {
     let tuples = match udp.tuples {
@@ -311,7 +324,7 @@ pub(in crate::report) fn method(plan: &Plan, udp: &UdpPlan) -> Vec<(&'static str
         }
     };
     let mut lines = vec![
-        ("frames", format!("{} over {}", names::mix(&udp.mix), names::protocol(udp.ip_version))),
+        ("frames", format!("{} over {}", planned(plan, udp), names::protocol(udp.ip_version))),
         ("streams", format!("{}, {tuples}; {} due at once", udp.streams, udp.burst)),
         (
             "what a frame is",
