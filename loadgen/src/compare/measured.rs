@@ -5,6 +5,8 @@
 //! own load stand in the table without a ratio where the loads differ. Percentiles are not shown without
 //! enough samples behind them.
 
+mod frames;
+
 use std::time::Duration;
 
 use serde::Serialize;
@@ -97,6 +99,10 @@ type Cells = Vec<Option<Measured>>;
 
 /// All rows, each with a cell for each entrant.
 pub(super) fn rows(entrants: &[Entrant<'_>]) -> Vec<(Quantity, Cells)> {
+    if let Some(mut rows) = frames::rows(entrants) {
+        rows.retain(|(_, cells)| cells.iter().any(Option::is_some));
+        return rows;
+    }
     let mut rows = vec![figure_row(entrants)];
     let plan = &entrants[0].runs[0].begun.plan;
     rows.extend(figure_trial_rows(entrants, plan.load.unit));
@@ -198,7 +204,9 @@ fn figure_trial_rows(entrants: &[Entrant<'_>], unit: Unit) -> Vec<(Quantity, Cel
     ];
     let mut rows = vec![cpu_row(entrants)];
     for (key, label, counts, better, of) in described {
-        if key.strip_suffix("_mean") == Some(unit.figure()) {
+        let is_rate = key.strip_suffix("_mean");
+        // Frames have neither connections nor transactions.
+        if is_rate == Some(unit.figure()) || (is_rate.is_some() && unit == Unit::FramesPerSecond) {
             continue;
         }
         let quantity = Quantity { key: key.to_owned(), label: label.to_owned(), counts, better, comparable: true };

@@ -272,3 +272,25 @@ fn too_few_too_many_and_twins_are_refused() {
     let names = done(&[one, other], &[]).unwrap().contenders.into_iter().map(|contender| contender.name);
     assert_eq!(names.collect::<Vec<_>>(), ["reference-http (one)", "reference-http (two)"]);
 }
+
+#[test]
+fn suites_of_frames_are_compared_size_by_size() {
+    let first = archive("one", fixture::frames::rfc2544());
+    let mut second = archive("two", fixture::frames::rfc2544());
+    second.begun.plan.testbed.dut.name = "other".to_owned();
+    let results = &mut second.answer.as_mut().unwrap().frames.as_mut().unwrap().results;
+    // The other one carries more of the smallest frames, and was not asked for the largest.
+    results[0].fps = Some(3_300.0);
+    results.pop();
+    let comparison = done(&[first, second], &[]).unwrap();
+    let keys: Vec<_> = comparison.rows.iter().map(|row| row.quantity.key.as_str()).collect();
+    assert_eq!(keys[..4], ["fps@64", "delay_us_p50@64", "delay_us_p99@64", "fps@512"]);
+    let values = |key: &str| {
+        let cells = &row(&comparison, key).cells;
+        cells.iter().map(|cell| cell.as_ref().map(|cell| cell.value)).collect::<Vec<_>>()
+    };
+    assert_eq!(values("fps@64"), [Some(3_000.0), Some(3_300.0)]);
+    assert_eq!(values("fps@512"), [Some(3_000.0); 2]);
+    assert_eq!(values("fps@1518"), [Some(3_000.0), None]);
+    assert_eq!(row(&comparison, "delay_us_p99@64").quantity.better, Better::Neither);
+}
