@@ -60,6 +60,7 @@ pub(super) fn trial(record: &TrialRecord, note: Option<&TrialNote>) -> Value {
         "goodput_bps_mean": goodput_bps(record),
         "latency_us": Latency::ALL.iter().map(|&latency| (latency.name().to_owned(), percentiles(&record.latencies, latency))).collect::<serde_json::Map<_, _>>(),
         "lag_shows_in_latency": lag_shows(&record.latencies),
+        "frames": record.frames,
         "busy_ratio": {
             "generator": busy(&|a, b| usage::role(a, b, Role::Generator).map(|usage| usage.busy)),
             "dut": busy(&|a, b| usage::role(a, b, Role::Dut).map(|usage| usage.busy)),

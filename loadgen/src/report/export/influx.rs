@@ -8,7 +8,9 @@
 use std::fmt::Write as _;
 
 use super::{Event, Head, Kind};
+use crate::measure::record::FrameRecord;
 use crate::measure::{Latencies, Latency, Role, Sample, Second, TrialRecord};
+use crate::report::frames::names;
 use crate::report::usage;
 use crate::verdict::answer::{Answer, Bound};
 
@@ -64,10 +66,30 @@ fn trial_fields(line: &mut Line, record: &TrialRecord, passed: Option<bool>) {
     line.float("tps_mean", Some(record.transaction_rate()));
     line.float("cc_mean", Some(record.open_mean_in_sustain));
     latencies(line, &record.latencies);
+    if let Some(frames) = &record.frames {
+        frame_fields(line, frames);
+    }
+}
+
+/// What became of the frames due in sustain.
+fn frame_fields(line: &mut Line, frames: &FrameRecord) {
+    let sustain = &frames.sustain;
+    for (name, frames) in [
+        ("frames_sent", sustain.sent),
+        ("frames_answered", sustain.answered),
+        ("frames_reordered", sustain.reordered),
+        ("frames_duplicates", sustain.duplicates),
+        ("frames_late", sustain.late),
+        ("frames_corrupted", sustain.corrupted),
+        ("frames_foreign", sustain.foreign),
+        ("own_drops", frames.own_drops),
+    ] {
+        line.count(name, frames);
+    }
 }
 
 fn latencies(line: &mut Line, latencies: &Latencies) {
-    for latency in [Latency::Response, Latency::Service, Latency::Lag] {
+    for latency in [Latency::Response, Latency::Service, Latency::Lag, Latency::Departure] {
         if latencies.of(latency).is_empty() {
             continue;
         }
@@ -82,6 +104,8 @@ fn figures(head: &Head, answer: &Answer, unix_ns: u64) -> String {
     let of = |figure: &crate::verdict::answer::Figure| {
         let mut line = Line::new("nadare_figure", head);
         line.tags(&[("figure", &figure.name), ("trial", &figure.trial.to_string())]);
+        // A tag without text is left out.
+        line.tags(&[("frames", &names::figure(answer, figure).unwrap_or_default())]);
         line.float("value", Some(figure.value));
         line.field("at_least", if figure.bound == Bound::Lower { "true" } else { "false" });
         line.float("failed_at", figure.failed_at);

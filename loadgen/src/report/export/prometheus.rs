@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use super::{Event, Head, Kind};
 use crate::measure::record::Purpose;
 use crate::measure::{Latency, Outcome, Outcomes, Phase, Role, Sample, Second};
+use crate::report::frames::names;
 use crate::report::usage;
 use crate::verdict::answer::{Answer, Bound};
 
@@ -210,7 +211,11 @@ fn answer_text(page: &mut Page, answer: &Answer) {
     page.family("nadare_figure", "gauge", "The figures of the run; bound lower means at least.");
     for figure in &answer.figures {
         let bound = if figure.bound == Bound::Lower { "lower" } else { "exact" };
-        page.sample("nadare_figure", &[("figure", &figure.name), ("bound", bound)], figure.value);
+        let mut labels = vec![("figure", figure.name.as_str()), ("bound", bound)];
+        // A suite has a figure for each size of its frames.
+        let frames = names::figure(answer, figure);
+        labels.extend(frames.as_deref().map(|frames| ("frames", frames)));
+        page.sample("nadare_figure", &labels, figure.value);
     }
 }
 

@@ -171,6 +171,28 @@ fn influx_lines_are_well_formed_and_as_many() {
     assert!(text.lines().last().unwrap().contains("limited_by=\"dut\""));
 }
 
+#[test]
+fn a_suite_of_frames_is_exported_with_a_figure_for_each_size() {
+    let scratch = Scratch::new("export-frames");
+    let archive = Archive::read(&fixture::write(fixture::frames::rfc2544(), scratch.path())).unwrap();
+    let samples = scrape(&prometheus_text(&archive));
+    for (frames, fps) in [("64 B", 3_000.0), ("512 B", 3_000.0), ("1518 B", 3_000.0)] {
+        let series = format!("nadare_figure{{figure=\"fps\",bound=\"exact\",frames=\"{frames}\"}}");
+        assert_eq!(samples.get(&series), Some(&fps), "{series}");
+    }
+    assert!(samples["nadare_operations_total{outcome=\"lost\"}"] > 0.0);
+    let influx = influx_lines(&archive);
+    assert!(influx.contains(",figure=fps,trial=5,frames=64\\ B value=3000,"), "{influx}");
+    assert!(
+        influx.contains(",frames_sent=15000i,frames_answered=15000i,") && influx.contains("inter_departure_us_p50=")
+    );
+    let json = json_lines(&archive);
+    let trials = json.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let confirm = trials.into_iter().find(|line| line["event"] == "trial" && line["trial"] == 5).unwrap();
+    assert_eq!(confirm["frames"]["sustain"]["sent"], 15_000);
+    assert_eq!(confirm["frames"]["sizes"][0]["size"], 46);
+}
+
 fn get(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();

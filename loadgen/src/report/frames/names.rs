@@ -10,6 +10,7 @@ use crate::measure::record::FrameRecord;
 use crate::report::text::{amount, count};
 use crate::scenario::Plan;
 use crate::scenario::mix::Mix;
+use crate::verdict::answer::{Answer, Figure};
 use crate::verdict::frames::{FramesSent, LayerRates};
 
 use super::udp_of;
@@ -25,6 +26,12 @@ pub(in crate::report) fn sent(frames: &FramesSent) -> String {
         (None, None, Some((min, max))) => random(min, max),
         (None, None, None) => format!("mean {} B", amount(frames.mean_frame)),
     }
+}
+
+/// The name of what a figure of a suite was measured with; `None` for any other figure.
+pub(in crate::report) fn figure(answer: &Answer, figure: &Figure) -> Option<String> {
+    let results = &answer.frames.as_ref()?.results;
+    results.iter().find(|result| result.trials.contains(&figure.trial)).map(|result| sent(&result.frames))
 }
 
 /// The name of a mix as planned.
