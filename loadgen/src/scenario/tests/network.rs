@@ -96,7 +96,7 @@ fn what_cannot_be_in_namespaces_is_refused_with_the_way_out() {
         message("ip = \"4\""),
         "s/x.toml:12: testbed.links.ip: \"4\" is not known; expected one of \"v4\", \"v6\"; did you mean \"v4\"?"
     );
-    assert!(message("speed = \"fast\"").contains("\"fast\" is not a bandwidth"), "{}", message("speed = \"fast\""));
+    assert!(message("speed = \"fast\"").contains("\"fast\" is not a bit rate"), "{}", message("speed = \"fast\""));
     assert_eq!(
         refused(&text("mtu = 1500"), &on("loopback")),
         "s/x.toml:11: testbed.links: has no meaning for network = \"loopback\"; it belongs to \"netns\""
