@@ -18,6 +18,7 @@ use std::time::Instant;
 use host::interfaces::{Interfaces, State};
 use host::namespace::Namespace;
 use serde::Serialize;
+use wire::frame::IpVersion;
 
 use self::command::Once;
 use self::script::{LINKS, Layout};
@@ -92,6 +93,30 @@ pub fn prepare_privileges(plan: &TestbedPlan) -> Result<(), TestbedError> {
     host::privilege::enter_user_namespace().map_err(|source| TestbedError::Namespaces { source })
 }
 
+/// How network namespaces can be made here, without making one.
+///
+/// # Errors
+/// What is in the way.
+pub(super) fn possible() -> Result<&'static str, String> {
+    if super::dut::find_program("ip").is_none() {
+        return Err("the program ip is missing (package iproute2)".to_owned());
+    }
+    if host::privilege::may_make_namespaces() {
+        return Ok("with privileges");
+    }
+    // Where a sysctl is not known, it is not in the way.
+    let forbidding = [
+        ("kernel.unprivileged_userns_clone", "0"),
+        ("kernel.apparmor_restrict_unprivileged_userns", "1"),
+        ("user.max_user_namespaces", "0"),
+    ];
+    let is_set = |(name, value): &&(&str, &str)| host::kernel::sysctl(name).as_deref() == Some(*value);
+    match forbidding.iter().find(is_set) {
+        Some((name, value)) => Err(format!("without privileges, and {name} = {value}")),
+        None => Ok("in a user namespace"),
+    }
+}
+
 impl Netns {
     /// Builds the network of a plan; `None` if its network is another one.
     pub(super) fn build(
@@ -160,7 +185,9 @@ impl Netns {
     fn configure(&self, layout: &Layout, log: &Path) -> Result<(), TestbedError> {
         let missing = || TestbedError::Missing { program: "ip".to_owned(), package: Some("iproute2".to_owned()) };
         let program = super::dut::find_program("ip").ok_or_else(missing)?;
-        let words = [program.display().to_string(), "-batch".to_owned(), "-".to_owned()];
+        // A rule is of the version that the command line names, whatever its addresses are.
+        let version = if self.links.ip_version == IpVersion::V4 { "-4" } else { "-6" };
+        let words = [program.display().to_string(), version.to_owned(), "-batch".to_owned(), "-".to_owned()];
         let [clients, dut, servers] = self.sides();
         let paths = [dut, servers].map(|side| side.namespace.path());
         // All links are up before the first address: routes would otherwise be there and lead nowhere.

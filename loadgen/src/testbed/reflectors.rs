@@ -224,7 +224,7 @@ mod tests {
                     \"transactions/s\"\n[search]\nmethod = \"climb\"\n";
         let files = |_: &std::path::Path| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
         let mut plan = parse("x.toml", text, &files, &Overrides::default()).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(arguments(&plan, "r0"), ["--instance", "r0", "--listen", "127.0.0.1:0"]);
+        assert_eq!(arguments(&plan, 0), ["--instance", "r0", "--listen", "127.0.0.1:0"]);
         for (ip_version, listen) in [(IpVersion::V4, "udp://127.0.0.1:0"), (IpVersion::V6, "udp://[::1]:0")] {
             plan.workload.kind = WorkloadKind::Udp(UdpPlan {
                 ip_version,
@@ -233,7 +233,7 @@ mod tests {
                 tuples: Tuples::Sequential,
                 burst: 1.try_into().unwrap(),
             });
-            assert_eq!(listener(&plan), listen);
+            assert_eq!(arguments(&plan, 0)[3], listen);
             assert!(check(&plan).is_ok(), "{:?}", check(&plan));
         }
     }
