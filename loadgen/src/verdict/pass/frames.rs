@@ -31,10 +31,11 @@ pub(super) fn was_dropped(trial: &TrialRecord) -> bool {
     Ways::of(trial).is_some_and(|ways| ways.lost_by_testers() > 0)
 }
 
-/// What left the generator instead of what was asked: its own ceiling at this load.
+/// What left the generator instead of what was asked. An overloaded generator may send less than it could at a
+/// lower load, so this is no ceiling.
 pub(super) fn offered(trial: &TrialRecord) -> String {
     let Some(frames) = &trial.frames else { return String::new() };
     let seconds = trial.sustain.as_secs_f64().max(f64::MIN_POSITIVE);
     let (offered, asked) = (frames.sustain.sent as f64 / seconds, trial.due as f64 / seconds);
-    format!(": it sent {offered:.0} frames/s where {asked:.0} were asked for, the most it could at this load")
+    format!(": it sent {offered:.0} frames/s where {asked:.0} were asked for")
 }
