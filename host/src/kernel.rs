@@ -137,6 +137,20 @@ pub fn core_ticks() -> Vec<CoreTicks> {
         .collect()
 }
 
+/// Datagrams with a wrong UDP checksum that the network namespace of the calling thread has received, IPv4 and
+/// IPv6 together, since it was made (`UdpInCsumErrors`).
+pub fn udp_checksum_errors() -> Option<u64> {
+    let text = fs::read_to_string("/proc/thread-self/net/snmp").ok()?;
+    let mut udp = text.lines().filter_map(|line| line.strip_prefix("Udp: "));
+    let (names, values) = (udp.next()?, udp.next()?);
+    let at = names.split(' ').position(|name| name == "InCsumErrors")?;
+    let v4: u64 = values.split(' ').nth(at)?.parse().ok()?;
+    // Without IPv6 there is no such file.
+    let text = fs::read_to_string("/proc/thread-self/net/snmp6").unwrap_or_default();
+    let v6 = text.lines().find_map(|line| line.strip_prefix("Udp6InCsumErrors")?.trim().parse::<u64>().ok());
+    Some(v4 + v6.unwrap_or(0))
+}
+
 /// A sysctl as text, by its dotted name: `net.ipv4.ip_local_port_range`.
 pub fn sysctl(name: &str) -> Option<String> {
     Some(fs::read_to_string(format!("/proc/sys/{}", name.replace('.', "/"))).ok()?.trim().to_owned())
@@ -156,6 +170,16 @@ pub fn local_port_range() -> (u16, u16) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wrong_checksums_are_counted_by_namespace() {
+        // Nothing has arrived in a fresh one; that of the test may have seen anything.
+        assert!(udp_checksum_errors().is_some());
+        match crate::namespace::Namespace::create() {
+            Ok(fresh) => assert_eq!(fresh.run(udp_checksum_errors).unwrap(), Some(0)),
+            Err(error) => assert!(std::env::var_os("NADARE_REQUIRE_ALL").is_none(), "no namespaces: {error}"),
+        }
+    }
 
     #[test]
     fn this_process_can_be_read() {
