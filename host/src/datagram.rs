@@ -71,6 +71,20 @@ pub fn bind(address: SocketAddr, options: Options) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
+/// Connects a socket that [`bind`] made without a shared port, and gives a second one with the same address for
+/// what does not come from `peer`: a connected socket needs no route for each datagram (some 400 of 2,650 ns), but
+/// never sees what a stranger sends.
+///
+/// # Errors
+/// The kernel's reason, for example that no route leads to `peer`.
+pub fn connect_apart(socket: &UdpSocket, peer: SocketAddr) -> io::Result<UdpSocket> {
+    // Only now: `bind` had to find out whether somebody else has the port.
+    socket2::SockRef::from(socket).set_reuse_port(true)?;
+    let strangers = bind(socket.local_addr()?, Options { shared_port: true, ..Options::default() })?;
+    socket.connect(peer)?;
+    Ok(strangers)
+}
+
 /// As much as asked for, or as the kernel allows without privileges.
 fn set_buffers(socket: &Socket, bytes: usize) -> io::Result<()> {
     let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
@@ -192,6 +206,8 @@ impl Headers {
 pub struct Receiver {
     headers: Headers,
     count: usize,
+    /// Headers that the kernel may have changed: at first all, which nobody has prepared yet.
+    changed: usize,
 }
 
 impl std::fmt::Debug for Receiver {
@@ -203,7 +219,8 @@ impl std::fmt::Debug for Receiver {
 impl Receiver {
     /// Room for so many datagrams (1 to [`BATCH_MAX`]) of so many bytes at once.
     pub fn new(count: usize, size: usize) -> Self {
-        Self { headers: Headers::new(count, size.max(1)), count: 0 }
+        let headers = Headers::new(count, size.max(1));
+        Self { count: 0, changed: headers.messages.len(), headers }
     }
 
     /// Takes what has come, at most as many as there is room for, and forgets the batch before. Returns how
@@ -213,9 +230,12 @@ impl Receiver {
     /// `WouldBlock` when nothing has come; otherwise the kernel's reason, for example `ECONNREFUSED`, which
     /// an earlier datagram of a connected socket has caused.
     pub fn receive<F: AsFd>(&mut self, socket: &F) -> io::Result<usize> {
+        // Setting all of them anew would cost as much as receiving a small batch.
+        let changed = std::mem::replace(&mut self.changed, 1);
         self.count = 0;
         let Headers { messages, names, controls, .. } = &mut self.headers;
-        for ((message, name), control) in messages.iter_mut().zip(names.iter_mut()).zip(controls.iter_mut()) {
+        let parts = messages.iter_mut().zip(names.iter_mut()).zip(controls.iter_mut());
+        for ((message, name), control) in parts.take(changed) {
             message.msg_hdr.msg_name = ptr::from_mut(name).cast();
             message.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
             message.msg_hdr.msg_control = control.as_mut_ptr().cast();
@@ -236,7 +256,7 @@ impl Receiver {
         if result < 0 {
             return Err(io::Error::last_os_error());
         }
-        self.count = result as usize;
+        (self.count, self.changed) = (result as usize, result as usize);
         Ok(self.count)
     }
 
@@ -489,6 +509,38 @@ mod tests {
         let mut receiver = Receiver::new(1, 8);
         receiver.receive(&server).unwrap();
         assert_eq!(receiver.datagrams().next().unwrap().from.ip().to_string(), "127.0.0.9");
+    }
+
+    #[test]
+    fn strangers_arrive_at_a_socket_of_their_own() {
+        for local in ["127.0.0.1:0", "[::1]:0"] {
+            let bound = || bind(local.parse().unwrap(), Options::default()).unwrap();
+            let (socket, peer, stranger) = (bound(), bound(), bound());
+            let address = socket.local_addr().unwrap();
+            assert_eq!(
+                bind(address, Options { shared_port: true, ..Options::default() }).unwrap_err().kind(),
+                io::ErrorKind::AddrInUse
+            );
+            let strangers = connect_apart(&socket, peer.local_addr().unwrap()).unwrap();
+            let mut sender = Sender::new(1, 8);
+            for _ in 0..20 {
+                peer.send_to(b"peer", address).unwrap();
+                stranger.send_to(b"stranger", address).unwrap();
+                sender.queue(2, None, None).unwrap();
+                sender.send(&socket).unwrap();
+            }
+            let mut receiver = Receiver::new(4, 16);
+            let mut texts = |socket: &UdpSocket| {
+                let mut texts = Vec::new();
+                while receiver.receive(socket).is_ok() {
+                    texts.extend(receiver.datagrams().map(|datagram| datagram.payload.to_vec()));
+                }
+                texts
+            };
+            assert_eq!(texts(&socket), vec![b"peer".to_vec(); 20], "{local}");
+            assert_eq!(texts(&strangers), vec![b"stranger".to_vec(); 20], "{local}");
+            assert_eq!(texts(&peer).len(), 20);
+        }
     }
 
     #[test]
