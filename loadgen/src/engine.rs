@@ -128,9 +128,28 @@ impl Config {
             TrialLoad::Held(connections) => Some(u64::from(connections)),
             TrialLoad::Rate(_) => self.shape().map(|shape| {
                 let mean = shape.until(from + self.phases.sustain) - shape.until(from);
-                let spread = if self.arrivals == Arrivals::Poisson { 5.0 * mean.sqrt() } else { 0.0 };
+                let burst = self.burst();
+                // Bursts come and go as a whole, so an edge of sustain may add one.
+                let spread = if self.arrivals == Arrivals::Poisson { 5.0 * (mean * burst).sqrt() } else { burst - 1.0 };
                 (mean + spread).ceil() as u64
             }),
+        }
+    }
+
+    /// Operations that fall due at the same moment.
+    fn burst(&self) -> f64 {
+        match &self.workload {
+            WorkloadConfig::Udp(plan) => f64::from(plan.burst.get()),
+            WorkloadConfig::Tcp(_) | WorkloadConfig::Http(_) => 1.0,
+        }
+    }
+
+    /// Operations that all workers together can have under way: slots, or for frames places of the windows.
+    pub fn at_once(&self) -> u32 {
+        let workers = self.cores.len() as u32;
+        match &self.workload {
+            WorkloadConfig::Udp(plan) => udp::window(self, plan).saturating_mul(udp::busy_workers(workers, plan)),
+            WorkloadConfig::Tcp(_) | WorkloadConfig::Http(_) => self.slots * workers,
         }
     }
 

@@ -221,7 +221,7 @@ fn record(
         samples,
         ledgers: Vec::new(),
         responses_by_instance,
-        slots: config.slots * config.cores.len() as u32,
+        slots: config.at_once(),
         slots_cut: trial.slots_cut,
         ended_early,
         reflector_deaths: Vec::new(),

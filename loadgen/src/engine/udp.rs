@@ -34,7 +34,7 @@ use super::Config;
 use super::book::{Book, Totals};
 use super::socket::{Context, Times};
 use crate::measure::Outcome;
-use crate::measure::record::TrialLoad;
+use crate::measure::record::{FrameRecord, TrialLoad};
 use crate::scenario::plan::UdpPlan;
 use crate::schedule::Schedule;
 use crate::workload::udp::sizes::Sizes;
@@ -66,12 +66,12 @@ pub fn timeout(config: &Config) -> Duration {
 }
 
 /// Workers that have a stream.
-fn busy_workers(workers: u32, plan: &UdpPlan) -> u32 {
+pub(super) fn busy_workers(workers: u32, plan: &UdpPlan) -> u32 {
     workers.min(plan.streams.get().into())
 }
 
 /// Frames that one worker may have under way: as many as it sends until the first one is given up.
-pub fn window(config: &Config, plan: &UdpPlan) -> u32 {
+pub(super) fn window(config: &Config, plan: &UdpPlan) -> u32 {
     let workers = f64::from(busy_workers(config.cores.len() as u32, plan));
     let wanted = match config.load {
         TrialLoad::Rate(rate) => rate / workers * timeout(config).as_secs_f64() * 1.25,
@@ -105,9 +105,8 @@ pub(super) struct Worker {
     departed: u64,
     /// When the last datagram came or the last frame was decided.
     active_at: u64,
-    send_calls: u64,
-    batch_max: u32,
-    unreachable: u64,
+    /// What the sockets say beside the books of the frames; of wrong checksums, those before the trial.
+    record: FrameRecord,
 }
 
 /// What a worker waits with.
@@ -127,25 +126,42 @@ pub(super) fn sizes(config: &Config, plan: &UdpPlan) -> Result<Sizes, String> {
     Sizes::new(&plan.mix, version, config.seed)
 }
 
+/// Datagrams with a wrong checksum that the namespace of this run has received; counted by one worker.
+fn checksum_errors(context: &Context) -> Option<u64> {
+    let is_own = context.config.namespace.is_some() && context.worker == 0;
+    is_own.then(host::kernel::udp_checksum_errors).flatten()
+}
+
+/// A worker's share of the frames that a closed loop has under way.
+fn closed(config: &Config, worker: u32, workers: u32) -> u32 {
+    match config.load {
+        TrialLoad::Closed(frames) if worker < workers => frames / workers + u32::from(worker < frames % workers),
+        _ => 0,
+    }
+}
+
+/// A sender each of whose buffers is ready for frames of any length.
+fn sender(frames: &Frames) -> Sender {
+    let longest = frames.payload_max();
+    let mut sender = Sender::new(BATCH, longest);
+    while let Some(buffer) = sender.queue(longest, None, None) {
+        frames.prepare(buffer);
+    }
+    sender.clear();
+    sender
+}
+
 impl Worker {
     /// A worker in the calling thread, which is in the right namespace: sockets belong to the one in which they
     /// are made.
-    ///
     pub(super) fn new(context: Context, plan: &UdpPlan, sizes: Sizes, epoll: OwnedFd) -> Self {
         let config = &context.config;
         let times = Times::new(context.began_ns, config);
         let workers = busy_workers(context.workers, plan);
         let worker = context.worker;
         let links = Links::open(&context, plan, workers, &epoll);
-        let is_busy = worker < workers;
-        let schedule = config
-            .shape()
-            .filter(|_| is_busy)
-            .map(|shape| Schedule::new(shape, config.arrivals, config.seed, worker, workers).in_bursts(plan.burst));
-        let closed = match config.load {
-            TrialLoad::Closed(frames) if is_busy => frames / workers + u32::from(worker < frames % workers),
-            _ => 0,
-        };
+        let shape = config.shape().filter(|_| worker < workers);
+        let due = |shape| Schedule::new(shape, config.arrivals, config.seed, worker, workers).in_bursts(plan.burst);
         let frames = Frames::new(FramesConfig {
             streams: u16::try_from(links.all.len()).unwrap_or(u16::MAX),
             first: worker as u16,
@@ -156,21 +172,15 @@ impl Worker {
             timeout: timeout(config).as_nanos() as u64,
             sizes,
         });
-        let longest = frames.payload_max();
-        let mut sender = Sender::new(BATCH, longest);
-        while let Some(buffer) = sender.queue(longest, None, None) {
-            frames.prepare(buffer);
-        }
-        sender.clear();
         Self {
             links,
             epoll,
+            sender: sender(&frames),
+            receiver: Receiver::new(BATCH, frames.payload_max()),
             frames,
-            sender,
-            receiver: Receiver::new(BATCH, longest),
             book: Book::new(worker, times.began, (times.sustain, times.sustain_end)),
-            schedule,
-            closed,
+            schedule: shape.map(due),
+            closed: closed(config, worker, workers),
             sending: 0..0,
             next_second: times.began + 1_000_000_000,
             times,
@@ -178,9 +188,7 @@ impl Worker {
             full_at: 0,
             departed: 0,
             active_at: times.began,
-            send_calls: 0,
-            batch_max: 0,
-            unreachable: 0,
+            record: FrameRecord { checksum_errors: checksum_errors(&context), ..FrameRecord::default() },
             context,
         }
     }
@@ -325,7 +333,8 @@ impl Worker {
         while let Some((frame, ended)) = self.frames.give_up(now) {
             if !self.book.knows(Outcome::Lost) {
                 let waited = timeout(&self.context.config).as_secs_f64();
-                let unreachable = if self.unreachable > 0 { "; ICMP says that it cannot be reached" } else { "" };
+                let unreachable =
+                    if self.record.unreachable > 0 { "; ICMP says that it cannot be reached" } else { "" };
                 let detail = format!("no right answer within {waited} s{unreachable}");
                 self.describe(Outcome::Lost, frame, &detail);
             }
@@ -374,17 +383,22 @@ impl Worker {
             self.book.ended(if early { Outcome::Unfinished } else { ended.outcome }, measured, now);
         }
         let _ = self.context.intervals.send(self.book.turn_page(now.max(self.next_second - 1_000_000_000)));
-        let mut record = self.frames.record();
-        record.streams = self.links.all.iter().filter(|link| link.socket.is_ok()).count() as u32;
-        (record.send_calls, record.batch_max) = (self.send_calls, self.batch_max);
-        (record.own_drops, record.unreachable) = (self.links.drops(), self.unreachable);
+        let before = self.record.checksum_errors;
+        self.book.totals.frames = Some(FrameRecord {
+            streams: self.links.all.iter().filter(|link| link.sockets.is_ok()).count() as u32,
+            own_drops: self.links.drops(),
+            checksum_errors: before.zip(checksum_errors(&self.context)).map(|(before, now)| now.saturating_sub(before)),
+            send_calls: self.record.send_calls,
+            batch_max: self.record.batch_max,
+            unreachable: self.record.unreachable,
+            ..self.frames.record()
+        });
         if self.links.replaced > 0 {
             self.book.totals.warnings.push(format!(
                 "generator worker {}: {} source ports of the streams were taken and replaced by the next ones of the seed",
                 self.context.worker, self.links.replaced
             ));
         }
-        self.book.totals.frames = Some(record);
         self.book.totals
     }
 }

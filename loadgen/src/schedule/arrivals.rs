@@ -200,7 +200,7 @@ mod tests {
         }
         let poisson = bursts(Arrivals::Poisson, 0, 1, 16);
         // 625 bursts with a standard deviation of 25.
-        assert!(poisson.len() % 16 == 0 && (8_000..12_000).contains(&poisson.len()), "{}", poisson.len());
+        assert!(poisson.len().is_multiple_of(16) && (8_000..12_000).contains(&poisson.len()), "{}", poisson.len());
         assert_eq!(bursts(Arrivals::Poisson, 0, 1, 1), all(Arrivals::Poisson, 7, 0, 1, 1_000.0));
     }
 

@@ -6,7 +6,7 @@ use crate::engine::Carrier;
 use crate::engine::sources::{Sources, expand};
 use crate::measure::record::TrialLoad;
 use crate::scenario::Plan;
-use crate::scenario::plan::Unit;
+use crate::scenario::plan::{Unit, WorkloadKind};
 use crate::testbed::doctor::connections_in;
 use crate::testbed::ports::{PortSysctls, plan_ports};
 
@@ -27,7 +27,11 @@ pub struct Slots {
 /// # Errors
 /// The arithmetic, for a person.
 pub fn slots(plan: &Plan, load: TrialLoad, workers: u32, carrier: &Carrier) -> Result<Slots, String> {
-    slots_within(plan.load.slots.get(), load, workers, Descriptors::read(carrier))
+    let (slots, descriptors) = (plan.load.slots.get(), Descriptors::read(carrier));
+    match &plan.workload.kind {
+        WorkloadKind::Udp(udp) => streams_within(udp.streams.get(), slots, descriptors),
+        WorkloadKind::Tcp | WorkloadKind::Http(_) => slots_within(slots, load, workers, descriptors),
+    }
 }
 
 /// Descriptors of this process.
@@ -64,6 +68,17 @@ impl std::fmt::Display for Descriptors {
         write!(f, "{limit} (RLIMIT_NOFILE) - {used} open - {RESERVED_DESCRIPTORS} in reserve = {}", self.left())?;
         if *lingers { f.write_str(", some of which closing connections hold (io_uring)") } else { Ok(()) }
     }
+}
+
+/// Frames take no slot, but each stream has two sockets.
+fn streams_within(streams: u16, slots: u32, descriptors: Descriptors) -> Result<Slots, String> {
+    if 2 * u64::from(streams) > descriptors.left() {
+        return Err(format!(
+            "{streams} streams need twice as many descriptors, but this process has {descriptors}; raise the limit (ulimit -n, \
+             LimitNOFILE=) or ask for fewer streams"
+        ));
+    }
+    Ok(Slots { per_worker: slots, cut: None })
 }
 
 fn slots_within(wanted: u32, load: TrialLoad, workers: u32, descriptors: Descriptors) -> Result<Slots, String> {
@@ -169,6 +184,17 @@ mod tests {
         // A rate is refused only when there is no place for a single connection of each worker.
         let refused = slots(TrialLoad::Rate(9.0), 75).unwrap_err();
         assert!(refused.starts_with("2 connections at once") && refused.contains("= 1;"), "{refused}");
+    }
+
+    #[test]
+    fn streams_without_descriptors_are_refused() {
+        let descriptors = Descriptors { limit: 2_074, used: 10, lingers: false };
+        assert_eq!(streams_within(1_000, 64, descriptors).unwrap(), Slots { per_worker: 64, cut: None });
+        let refused = streams_within(1_001, 64, descriptors).unwrap_err();
+        assert!(
+            refused.starts_with("1001 streams need twice as many descriptors") && refused.contains("= 2000;"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The sockets of one worker's streams: one each, bound to the stream's own address and port.
 //!
-//! They are not connected: a connected socket never sees an answer from a wrong address, and that would look
-//! like a loss. A stream whose socket cannot be had keeps the reason, which every frame of it then has.
+//! A stream has a connected socket, which saves the kernel a route for each frame, and beside it one of the same
+//! address for strangers: what comes from anybody else than the service would otherwise look like a loss. A stream
+//! whose sockets cannot be had keeps the reason, which every frame of it then has.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -28,8 +29,36 @@ pub(super) struct Link {
     pub(super) service: SocketAddr,
     /// Where they come from.
     pub(super) local: SocketAddr,
-    /// Its socket, or why there is none.
-    pub(super) socket: Result<UdpSocket, String>,
+    /// Its sockets, or why there are none.
+    pub(super) sockets: Result<Sockets, String>,
+}
+
+/// The sockets of a stream.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    /// Connected with the service.
+    pub(super) own: UdpSocket,
+    /// For what others send to the same address.
+    pub(super) strangers: UdpSocket,
+}
+
+/// Which socket an event is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Token {
+    /// Index of the stream.
+    pub(super) stream: usize,
+    /// Whether it is the socket for strangers.
+    pub(super) is_strangers: bool,
+}
+
+impl Token {
+    pub(super) fn of(event: u64) -> Self {
+        Self { stream: (event >> 1) as usize, is_strangers: event & 1 == 1 }
+    }
+
+    fn data(self) -> epoll::EventData {
+        epoll::EventData::new_u64((self.stream as u64) << 1 | u64::from(self.is_strangers))
+    }
 }
 
 /// The links of one worker.
@@ -54,21 +83,18 @@ impl Links {
             Ok(tuples) => tuples,
             Err(error) => {
                 let (service, local) = (services[0], unspecified(services[0]));
-                links.all.push(Link { service, local, socket: Err(error) });
+                links.all.push(Link { service, local, sockets: Err(error) });
                 return links;
             }
         };
         let buffer_bytes = (BUFFERS / usize::from(streams)).clamp(BUFFER.0, BUFFER.1);
         let options = Options { buffer_bytes, with_errors: true, never_fragment: true, ..Options::default() };
         for stream in (context.worker as usize..usize::from(streams)).step_by(workers as usize) {
-            let index = links.all.len() as u64;
+            let (service, index) = (services[stream % services.len()], links.all.len());
             let (local, bound) = links.bind(&mut tuples, stream, options);
-            let registered = bound.and_then(|socket| {
-                epoll::add(epoll, &socket, epoll::EventData::new_u64(index), epoll::EventFlags::IN)?;
-                Ok(socket)
-            });
-            let socket = registered.map_err(|error| format!("bind {local}: {error}"));
-            links.all.push(Link { service: services[stream % services.len()], local, socket });
+            let sockets = bound.and_then(|own| sockets(own, service, (epoll, index)));
+            let sockets = sockets.map_err(|error| format!("bind {local} towards {service}: {error}"));
+            links.all.push(Link { service, local, sockets });
         }
         links
     }
@@ -88,9 +114,18 @@ impl Links {
 
     /// Datagrams that the kernel dropped because the sockets' buffers were full.
     pub(super) fn drops(&self) -> u64 {
-        let sockets = self.all.iter().filter_map(|link| link.socket.as_ref().ok());
-        sockets.map(|socket| u64::from(host::socket::drops(socket).unwrap_or(0))).sum()
+        let sockets = self.all.iter().filter_map(|link| link.sockets.as_ref().ok());
+        sockets.map(|sockets| u64::from(host::socket::drops(&sockets.own).unwrap_or(0))).sum()
     }
+}
+
+/// Connects a stream's socket, with one for strangers, and registers both under the stream's index.
+fn sockets(own: UdpSocket, service: SocketAddr, (epoll, stream): (&OwnedFd, usize)) -> io::Result<Sockets> {
+    let strangers = datagram::connect_apart(&own, service)?;
+    for (socket, is_strangers) in [(&own, false), (&strangers, true)] {
+        epoll::add(epoll, socket, Token { stream, is_strangers }.data(), epoll::EventFlags::IN)?;
+    }
+    Ok(Sockets { own, strangers })
 }
 
 /// The addresses of the service's family; the kernel's choice where there is none.
@@ -102,4 +137,16 @@ fn addresses(all: &[IpAddr], service: SocketAddr) -> Vec<IpAddr> {
 fn unspecified(service: SocketAddr) -> SocketAddr {
     let any = if service.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
     SocketAddr::new(any, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_costs_less_than_256_bytes() {
+        // Besides its link a stream has the number that is expected next; a frame under way has 16 bytes in a
+        // window that all streams of a worker share, as they share the histograms.
+        assert!(size_of::<Link>() + size_of::<u64>() <= 256, "{}", size_of::<Link>());
+    }
 }

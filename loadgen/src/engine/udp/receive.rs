@@ -9,6 +9,7 @@ use host::datagram::{Reported, take_report};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventFlags};
 
+use super::links::Token;
 use super::{BATCH, Worker};
 use crate::engine::socket::EVENTS_PER_TURN;
 use crate::measure::Outcome;
@@ -27,20 +28,20 @@ impl Worker {
         // An interrupted wait is an empty one.
         let Ok((ready, _)) = epoll::wait(&self.epoll, &mut events, Some(&timeout)) else { return };
         for event in ready.iter() {
-            let (stream, flags) = (event.data.u64() as usize, event.flags);
+            let (token, flags) = (Token::of(event.data.u64()), event.flags);
             if flags.contains(EventFlags::ERR) {
-                self.take_reports(stream);
+                self.take_reports(token.stream);
             }
-            self.take(stream);
+            self.take(token);
         }
     }
 
     /// What ICMP said of earlier frames of a stream.
     fn take_reports(&mut self, stream: usize) {
-        let Ok(socket) = &self.links.all[stream].socket else { return };
+        let Ok(sockets) = &self.links.all[stream].sockets else { return };
         for _ in 0..REPORTS_PER_TURN {
-            match take_report(socket) {
-                Ok(Some(Reported::Unreachable)) => self.unreachable += 1,
+            match take_report(&sockets.own) {
+                Ok(Some(Reported::Unreachable)) => self.record.unreachable += 1,
                 // What this host refuses, `send` says as well.
                 Ok(Some(Reported::Local(_))) => {}
                 Ok(None) | Err(_) => return,
@@ -48,12 +49,13 @@ impl Worker {
         }
     }
 
-    fn take(&mut self, stream: usize) {
+    fn take(&mut self, token: Token) {
         for _ in 0..BATCHES_PER_TURN {
-            let Ok(socket) = &self.links.all[stream].socket else { return };
+            let Ok(sockets) = &self.links.all[token.stream].sockets else { return };
+            let socket = if token.is_strangers { &sockets.strangers } else { &sockets.own };
             // An error is what ICMP said of a frame: the error queue has it, too.
             let Ok(came) = self.receiver.receive(socket) else { return };
-            self.judge(stream);
+            self.judge(token);
             if came < BATCH {
                 return;
             }
@@ -61,12 +63,13 @@ impl Worker {
     }
 
     /// Judges the batch that was received last.
-    fn judge(&mut self, stream: usize) {
+    fn judge(&mut self, Token { stream, is_strangers }: Token) {
         let now = monotonic_ns();
         self.active_at = now;
         let service = self.links.all[stream].service;
         for datagram in self.receiver.datagrams() {
-            let from_service = is_same(datagram.from, service);
+            // A stranger's may have come between `bind` and `connect`.
+            let from_service = !is_strangers && is_same(datagram.from, service);
             let (payload, truncated) = (datagram.payload, datagram.truncated);
             let ended = self.frames.received(Arrived { stream, from_service, payload, truncated }, now);
             let Some(ended) = ended else { continue };

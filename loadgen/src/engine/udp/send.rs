@@ -62,7 +62,6 @@ impl Worker {
         while next < end {
             let began = monotonic_ns();
             let (from, mut queued) = (next, [0_u64; super::BATCH]);
-            let service = self.links.all[stream].service;
             let mut count = 0;
             for frame in (from..end).step_by(streams) {
                 if count == queued.len() {
@@ -72,7 +71,7 @@ impl Worker {
                 if self.frames.claimed(frame).is_none() {
                     continue;
                 }
-                let Some(payload) = self.sender.queue(self.frames.length(frame), Some(service), None) else { break };
+                let Some(payload) = self.sender.queue(self.frames.length(frame), None, None) else { break };
                 self.frames.write(frame, began, payload);
                 queued[count] = frame;
                 count += 1;
@@ -110,10 +109,10 @@ impl Worker {
     }
 
     fn send_some(&mut self, stream: usize) -> Result<usize, Refusal> {
-        let Ok(socket) = &self.links.all[stream].socket else { return Err(Refusal::Never(Errno::BADF)) };
+        let Ok(sockets) = &self.links.all[stream].sockets else { return Err(Refusal::Never(Errno::BADF)) };
         let mut tries = 0;
         loop {
-            let error = match self.sender.send(socket) {
+            let error = match self.sender.send(&sockets.own) {
                 Ok(sent) => return Ok(sent),
                 Err(error) => Errno::from_io_error(&error).unwrap_or(Errno::IO),
             };
@@ -127,8 +126,8 @@ impl Worker {
     }
 
     fn book_sent(&mut self, frames: &[u64], began: u64, now: u64) {
-        self.send_calls += 1;
-        self.batch_max = self.batch_max.max(frames.len() as u32);
+        self.record.send_calls += 1;
+        self.record.batch_max = self.record.batch_max.max(frames.len() as u32);
         for &frame in frames {
             let due = self.frames.sent(frame, began);
             let measured = self.book.measures(due);
@@ -159,7 +158,7 @@ impl Worker {
     }
 
     fn reason(&self, stream: usize, frame: u64, error: Errno) -> String {
-        if let Err(why) = &self.links.all[stream].socket {
+        if let Err(why) = &self.links.all[stream].sockets {
             return why.clone();
         }
         let length = self.frames.length(frame);

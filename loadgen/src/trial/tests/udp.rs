@@ -6,6 +6,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::thread;
 use std::time::Duration;
 
+use host::namespace::Namespace;
 use wire::frame::{FrameSize, IpVersion};
 use wire::signature::{Near, Signature};
 
@@ -344,4 +345,74 @@ fn frames_without_room_for_their_headers_are_refused_before_anything_is_sent() {
     let trial = super::Trial { number: 1, purpose: super::Purpose::Fixed, engine: config, slots_cut: None };
     let error = super::run(trial, &mut Quiet).unwrap_err().to_string();
     assert!(error.contains("64 B") && error.contains("IPv6"), "{error}");
+}
+
+/// Does something in a namespace with a loopback interface of so many bytes; `None` without privileges.
+fn in_namespace<T: Send>(mtu: &str, work: impl FnOnce() -> T + Send) -> Option<T> {
+    let done = Namespace::create().and_then(|namespace| {
+        namespace.run(|| {
+            ip(&["link", "set", "lo", "mtu", mtu, "up"])?;
+            Ok(work())
+        })?
+    });
+    if let Err(error) = &done {
+        assert!(std::env::var_os("NADARE_REQUIRE_ALL").is_none(), "namespaces and ip are required: {error}");
+        println!("SKIPPED: no namespace with a link: {error}");
+    }
+    done.ok()
+}
+
+fn ip(arguments: &[&str]) -> std::io::Result<()> {
+    let status = std::process::Command::new("ip").args(arguments).status()?;
+    if status.success() { Ok(()) } else { Err(std::io::Error::other(format!("ip {arguments:?}: {status}"))) }
+}
+
+#[test]
+fn a_frame_longer_than_the_mtu_is_never_cut() {
+    let Some(record) = in_namespace("1280", || {
+        let mix = Mix::Sequence {
+            sizes: [64, 1518].map(|size| FrameSize::of_frame(size).unwrap()).to_vec(),
+            order: vec![0, 0, 0, 1],
+        };
+        run_trial(config(echo("127.0.0.1:0", as_it_is), TrialLoad::Rate(400.0), mix, 2))
+    }) else {
+        return;
+    };
+    assert!(of(&record, Outcome::LocalError).abs_diff(100) <= 2, "{:?}", record.first_failures);
+    assert_eq!(of(&record, Outcome::LocalError) + of(&record, Outcome::Ok), 400);
+    assert!(record.first_failures[0].1.contains("MTU"), "{:?}", record.first_failures);
+    assert_eq!(frames(&record).sizes[1].sent, 0);
+}
+
+#[test]
+fn an_interface_that_goes_down_during_a_trial_is_the_testers_loss_and_no_hang() {
+    let Some(record) = in_namespace("65536", || {
+        let (here, there) = (Namespace::of_this_thread().unwrap(), Namespace::create().unwrap());
+        ip(&["link", "add", "c0", "type", "veth", "peer", "name", "d0", "netns", &there.path()]).unwrap();
+        ip(&["address", "add", "198.18.1.2/24", "dev", "c0"]).unwrap();
+        ip(&["link", "set", "c0", "up"]).unwrap();
+        let service = there.run(|| {
+            ip(&["address", "add", "198.18.1.1/24", "dev", "d0"]).unwrap();
+            ip(&["link", "set", "d0", "up"]).unwrap();
+            echo("198.18.1.1:0", as_it_is)
+        });
+        let mut config = config(service.unwrap(), TrialLoad::Rate(1_000.0), frame(64), 4);
+        config.sources = Sources::new(expand("198.18.1.2").unwrap());
+        config.response_timeout = Duration::from_millis(200);
+        let breaker = thread::spawn(move || {
+            thread::park_timeout(Duration::from_millis(700));
+            here.run(|| ip(&["link", "set", "c0", "down"])).unwrap().unwrap();
+        });
+        let record = run_trial(config);
+        breaker.join().unwrap();
+        record
+    }) else {
+        return;
+    };
+    let (ok, local, lost) = (of(&record, Outcome::Ok), of(&record, Outcome::LocalError), of(&record, Outcome::Lost));
+    assert_eq!(ok + local + lost, 1_000, "{:?}", record.outcomes);
+    assert!(ok > 100 && local > 100, "{:?} {:?}", record.outcomes, record.first_failures);
+    let text = record.first_failures.iter().find(|(outcome, _)| *outcome == Outcome::LocalError).unwrap();
+    assert!(text.1.contains("the interface is down or gone"), "{}", text.1);
+    frames(&record);
 }
