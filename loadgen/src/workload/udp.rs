@@ -347,3 +347,6 @@ impl Kind {
         *counter += 1;
     }
 }
+
+#[cfg(test)]
+mod tests;
