@@ -125,9 +125,9 @@ pub struct RunArgs {
 /// Arguments of `quick`.
 #[derive(Args, Clone, Debug)]
 pub struct QuickArgs {
-    /// What to request: http://127.0.0.1:8080/index.html
+    /// What to request: http://127.0.0.1:8080/index.html, or with -R where to send frames: udp://127.0.0.1:53
     pub url: String,
-    /// Connections, each with one request at a time
+    /// Connections, each with one request at a time; streams of frames
     #[arg(short, long, default_value_t = 64)]
     pub connections: u32,
     /// How long to measure

@@ -165,7 +165,10 @@ pub fn check(plan: &Plan) -> Result<(), TestbedError> {
 pub fn require_program(dut: &crate::scenario::plan::Dut) -> Result<(), TestbedError> {
     match &dut.kind {
         DutKind::Command { start, package, .. } => dut::found_program(start, package.as_deref()).map(drop),
-        DutKind::Reference { .. } | DutKind::Kernel { .. } | DutKind::External { .. } | DutKind::None => Ok(()),
+        DutKind::Kernel { setup, package, .. } => {
+            setup.iter().try_for_each(|command| dut::found_program(command, package.as_deref()).map(drop))
+        }
+        DutKind::Reference { .. } | DutKind::External { .. } | DutKind::None => Ok(()),
     }
 }
 

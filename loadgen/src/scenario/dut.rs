@@ -5,7 +5,6 @@
 //! are filled in later, by the testbed, when ports are known.
 
 use std::io;
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,17 +12,21 @@ use std::time::Duration;
 use wire::document::Document;
 
 use super::error::{Origin, ScenarioError};
-use super::file::{DutFile, ReadyFile};
+use super::file::DutFile;
 use super::placeholder::uses;
-use super::plan::{Dut, DutKind, Ready, Template};
-use super::target::{Target, parse_authority};
+use super::plan::{Dut, DutKind, Network, Ready, Template};
+use super::target::{Scheme, Target};
 use super::words::CoresFile;
+
+mod kernel;
+mod reader;
+
+use reader::Reader;
 
 /// How files are read: real ones by [`super::load()`], texts in tests.
 pub(super) type Resolve<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 
 const READY_WITHIN: Duration = Duration::from_secs(5);
-const WORKERS_MAX: u32 = 1024;
 
 /// How a DUT is named in a scenario or after `--dut`.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,9 +42,11 @@ pub(super) enum DutName {
 pub(super) const BUILD: &str = "reference:";
 
 impl DutName {
+    /// Reads it; `unstated` is the protocol of an address without one.
+    ///
     /// # Errors
     /// What is wrong and what is allowed.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str, unstated: Scheme) -> Result<Self, String> {
         if text == "none" {
             return Ok(Self::None);
         }
@@ -52,7 +57,7 @@ impl DutName {
             let named = if program.is_empty() { None } else { Some(Self::Build(PathBuf::from(program))) };
             return named.ok_or_else(|| format!("names no program; expected such as {BUILD}target/release/lb"));
         }
-        let target = Target::parse(text);
+        let target = Target::parse(text, unstated);
         target.map(Self::Address).map_err(|message| {
             format!("{message}, a DUT file (*.toml), \"none\", or {BUILD}PROGRAM for another build of the reference LB")
         })
@@ -122,8 +127,7 @@ pub(super) fn another_build(program: &Path, reference: Dut) -> Result<Dut, Strin
         cpu_quota: reference.cpu_quota,
         ..DutFile::default()
     };
-    let authority = reference.service.split_once("://").map_or(reference.service.as_str(), |(_, authority)| authority);
-    let ready = Ready { tcp: authority.trim_end_matches('/').to_owned(), within: READY_WITHIN };
+    let ready = Ready { check: reader::own_service(&reference.service), within: READY_WITHIN };
     let stem = program.file_stem().unwrap_or_default().to_string_lossy();
     Ok(Dut {
         name: format!("{}-{stem}", reference.name),
@@ -157,13 +161,14 @@ fn with_workers(config: &str, workers: NonZeroU32) -> String {
 /// Whether a DUT is told where the reflectors are: an external one and one that never mentions them
 /// serves on its own.
 pub(super) fn mentions_reflectors(dut: &Dut) -> bool {
-    let named = |text: &str| ["reflectors", "name", "address"].iter().any(|word| uses(text, word));
+    let named = |text: &str| ["reflectors", "index", "name", "address"].iter().any(|word| uses(text, word));
     match &dut.kind {
-        DutKind::Reference { .. } => true,
+        // A kernel forwards to them, whatever its setup says.
+        DutKind::Reference { .. } | DutKind::Kernel { .. } => true,
         DutKind::Command { start, config, .. } => {
             start.iter().any(|word| named(word)) || config.as_ref().is_some_and(|config| named(&config.text))
         }
-        DutKind::Kernel { .. } | DutKind::External { .. } | DutKind::None => false,
+        DutKind::External { .. } | DutKind::None => false,
     }
 }
 
@@ -171,7 +176,7 @@ pub(super) fn mentions_reflectors(dut: &Dut) -> bool {
 ///
 /// # Errors
 /// What is fixed to loopback, and what to write instead.
-pub(super) fn require_reachable(dut: &Dut) -> Result<(), String> {
+fn require_reachable(dut: &Dut) -> Result<(), String> {
     let message = |place: &str, found: &str| {
         format!(
             "{place} has {found:?}, which clients in another namespace cannot reach; expected {{vip}} for the address of \
@@ -192,206 +197,43 @@ pub(super) fn require_reachable(dut: &Dut) -> Result<(), String> {
     }
 }
 
-#[derive(Clone, Copy)]
-enum KindWord {
-    Reference,
-    Command,
-    External,
-    None,
-}
+/// What clients connect to when a DUT only forwards: the reflectors themselves.
+pub(super) const REFLECTORS: &str = "reflectors";
 
-struct Reader<'a> {
-    path: &'a Path,
-    file: &'a DutFile,
-    origin: &'a Origin,
-    resolve: Resolve<'a>,
-}
-
-impl Reader<'_> {
-    fn kind(&self) -> Result<(DutKind, String), ScenarioError> {
-        let Some(word) = self.file.kind.as_deref() else {
-            return Err(self
-                .origin
-                .error("kind", "missing; expected \"reference\", \"command\", \"external\" or \"none\""));
-        };
-        let built = [
-            ("reference", KindWord::Reference),
-            ("command", KindWord::Command),
-            ("external", KindWord::External),
-            ("none", KindWord::None),
-        ];
-        let kind = self.origin.choose("kind", word, &built, &[])?;
-        self.refuse_foreign_keys(word)?;
-        match kind {
-            KindWord::Reference => self.reference(),
-            KindWord::Command => self.command(),
-            KindWord::External => self.external(),
-            KindWord::None => Ok((DutKind::None, String::new())),
-        }
-    }
-
-    /// Keys that mean nothing for a kind are refused: a silently ignored key is a wrong belief.
-    fn refuse_foreign_keys(&self, kind: &str) -> Result<(), ScenarioError> {
-        let file = self.file;
-        let written: [(&str, bool, &[&str]); 9] = [
-            ("service", file.service.is_some(), &["reference", "command", "external"]),
-            ("config", file.config.is_some(), &["reference", "command"]),
-            ("start", file.start.is_some(), &["command"]),
-            ("ready", file.ready.is_some(), &["command"]),
-            ("admin", file.admin.is_some(), &["command"]),
-            ("package", file.package.is_some(), &["command"]),
-            ("workers", file.workers.is_some(), &["reference", "command"]),
-            ("cores", file.cores.is_some(), &["reference", "command"]),
-            ("cpu_quota", file.cpu_quota.is_some(), &["reference", "command"]),
-        ];
-        match written.iter().find(|(_, written, kinds)| *written && !kinds.contains(&kind)) {
-            Some((key, _, kinds)) => Err(self.origin.error(
-                key,
-                format!("has no meaning for kind = \"{kind}\"; it belongs to kind \"{}\"", kinds.join("\" or \"")),
-            )),
-            None => Ok(()),
-        }
-    }
-
-    fn reference(&self) -> Result<(DutKind, String), ScenarioError> {
-        let service = self.local_service()?;
-        let Some(config) = self.template()? else {
-            return Err(self.origin.error("config", "missing; expected the template of an lb configuration"));
-        };
-        self.require_port(&service, &[], Some(&config))?;
-        Ok((DutKind::Reference { config, workers: self.workers()? }, service))
-    }
-
-    fn workers(&self) -> Result<NonZeroU32, ScenarioError> {
-        let workers = self.file.workers.unwrap_or(1);
-        NonZeroU32::new(workers).filter(|workers| workers.get() <= WORKERS_MAX).ok_or_else(|| {
-            self.origin.error("workers", format!("{workers} is not a number of threads; expected 1 to {WORKERS_MAX}"))
-        })
-    }
-
-    /// The workers of a program that is told how many; a number that it would not learn is refused.
-    fn told_workers(&self, start: &[String], config: Option<&Template>) -> Result<Option<NonZeroU32>, ScenarioError> {
-        let is_told = is_told("workers", start, config);
-        if !is_told && self.file.workers.is_some() {
-            let message = "neither start nor config uses {workers}: the program would not learn it";
-            return Err(self.origin.error("workers", message));
-        }
-        is_told.then(|| self.workers()).transpose()
-    }
-
-    fn command(&self) -> Result<(DutKind, String), ScenarioError> {
-        let service = self.local_service()?;
-        let start = self.file.start.clone().unwrap_or_default();
-        if start.first().is_none_or(String::is_empty) {
-            let message = "missing; expected program and arguments: [\"haproxy\", \"-db\", \"-f\", \"{config}\"]";
-            return Err(self.origin.error("start", message));
-        }
-        let config = self.template()?;
-        if config.is_none() && start.iter().any(|word| uses(word, "config")) {
-            return Err(self
-                .origin
-                .error("config", "missing, but start uses {config}; expected the template's file name"));
-        }
-        self.require_port(&service, &start, config.as_ref())?;
-        let ready = self.ready(&service)?;
-        let admin = self.admin()?;
-        let workers = self.told_workers(&start, config.as_ref())?;
-        let package = self.file.package.clone();
-        Ok((DutKind::Command { start, config, ready, admin, package, workers }, service))
-    }
-
-    fn external(&self) -> Result<(DutKind, String), ScenarioError> {
-        let Some(service) = self.file.service.as_deref() else {
-            return Err(self.origin.error("service", "missing; expected the DUT's address: \"http://10.0.0.5:80\""));
-        };
-        let target = Target::parse(service).map_err(|message| self.origin.error("service", message))?;
-        self.refuse_path(&target)?;
-        Ok((DutKind::External { address: target.address }, target.service()))
-    }
-
-    /// The service of a DUT that the run starts: an address of this host, the port perhaps open.
-    fn local_service(&self) -> Result<String, ScenarioError> {
-        let service = self.file.service.as_deref().unwrap_or("http://{vip}:{port}");
-        let target = Target::parse(&sample(service))
-            .map_err(|_| self.origin.error("service", format!("{service:?} is not a service; {SERVICE_WANTED}")))?;
-        self.refuse_path(&target)?;
-        if !target.address.ip().is_loopback() {
-            let message = format!(
-                "{} is not on loopback, but the run starts this DUT on this host; {SERVICE_WANTED}",
-                target.address.ip()
-            );
-            return Err(self.origin.error("service", message));
-        }
-        Ok(service.to_owned())
-    }
-
-    fn refuse_path(&self, target: &Target) -> Result<(), ScenarioError> {
-        match &target.path {
-            Some(path) => Err(self.origin.error(
-                "service",
-                format!("has a path {path:?}; the path belongs into workload.request of the scenario"),
-            )),
-            None => Ok(()),
-        }
-    }
-
-    fn template(&self) -> Result<Option<Template>, ScenarioError> {
-        let Some(name) = &self.file.config else { return Ok(None) };
-        let path = self.path.parent().unwrap_or_else(|| Path::new("")).join(name);
-        match (self.resolve)(&path) {
-            Ok(text) => Ok(Some(Template { path, text })),
-            Err(source) => {
-                let hint = format!(", the config of {}", self.path.display());
-                Err(ScenarioError::Unreadable { path, hint, source })
-            }
-        }
-    }
-
-    /// A port chosen by the run must reach the program, or it would listen somewhere else.
-    fn require_port(&self, service: &str, start: &[String], config: Option<&Template>) -> Result<(), ScenarioError> {
-        if uses(service, "port") && !is_told("port", start, config) {
-            let message = "uses {port}, but neither start nor config does: the program would not learn its port";
-            return Err(self.origin.error("service", message));
-        }
-        Ok(())
-    }
-
-    fn ready(&self, service: &str) -> Result<Ready, ScenarioError> {
-        let ReadyFile { tcp, within } = self.file.ready.clone().unwrap_or_default();
-        let authority = service.split_once("://").map_or(service, |(_, authority)| authority);
-        let tcp = tcp.unwrap_or_else(|| authority.trim_end_matches('/').to_owned());
-        let address = parse_authority(&sample(&tcp));
-        if !address.is_some_and(|address: SocketAddr| address.ip().is_loopback()) {
-            let message = format!("{tcp:?} is not an address of this host; expected such as \"{{vip}}:{{port}}\"");
-            return Err(self.origin.error("ready.tcp", message));
-        }
-        let within = within.map_or(READY_WITHIN, |within| within.0);
-        if within.is_zero() {
-            return Err(self.origin.error("ready.within", "0s leaves no time to start; expected such as \"5s\""));
-        }
-        Ok(Ready { tcp, within })
-    }
-
-    fn admin(&self) -> Result<Option<(String, String)>, ScenarioError> {
-        let Some(entries) = &self.file.admin else { return Ok(None) };
-        let mut entries = entries.iter();
-        match (entries.next(), entries.next()) {
-            (Some((name, value)), None) => Ok(Some((name.clone(), value.clone()))),
-            _ => Err(self
-                .origin
-                .error("admin", "expected one entry such as { haproxy_socket = \"{run}/haproxy.sock\" }")),
-        }
+/// Whether a DUT can be on a network.
+///
+/// # Errors
+/// What it needs, and the way there.
+pub(super) fn require_network(dut: &Dut, network: Network) -> Result<(), String> {
+    match (&dut.kind, network) {
+        (_, Network::Netns) => require_reachable(dut),
+        (DutKind::Kernel { .. }, _) => Err(format!(
+            "{} is the kernel of a namespace, which network = \"{}\" has not; expected network = \"netns\" (or \
+             --network netns)",
+            dut.name,
+            network.name()
+        )),
+        _ => Ok(()),
     }
 }
 
-/// Whether a program's command line or configuration has a placeholder.
-fn is_told(word: &str, start: &[String], config: Option<&Template>) -> bool {
-    start.iter().any(|part| uses(part, word)) || config.is_some_and(|config| uses(&config.text, word))
+/// Whether a DUT serves what a workload sends; a kernel forwards everything, and gets the protocol.
+///
+/// # Errors
+/// What it serves, and what is sent.
+pub(super) fn give_protocol(dut: &mut Dut, workload: &str) -> Result<(), String> {
+    let Some((protocol, authority)) = dut.service.split_once("://") else { return Ok(()) };
+    let (serves_frames, sends_frames) = (protocol == "udp", workload == "udp");
+    if matches!(dut.kind, DutKind::Kernel { .. }) {
+        dut.service = format!("{}://{authority}", if sends_frames { "udp" } else { "tcp" });
+        return Ok(());
+    }
+    if serves_frames == sends_frames {
+        return Ok(());
+    }
+    let wanted = if sends_frames { "udp://" } else { "http:// or tcp://" };
+    Err(format!(
+        "{} serves {protocol}://, but workload.kind = \"{workload}\"; expected a DUT whose service is {wanted}",
+        dut.name
+    ))
 }
-
-/// A service or address with the placeholders that it may have filled in, to see whether it is one.
-fn sample(text: &str) -> String {
-    text.replace("{vip}", "127.0.0.1").replace("{port}", "1").replace("{admin}", "1")
-}
-
-const SERVICE_WANTED: &str = "expected \"http://{vip}:{port}\" or \"tcp://{vip}:{port}\"";

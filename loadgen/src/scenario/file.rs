@@ -360,15 +360,20 @@ impl ExpectFile {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DutFile {
     /// How the DUT comes to be.
-    #[schemars(extend("enum" = ["reference", "command", "external", "none"]))]
+    #[schemars(extend("enum" = ["reference", "command", "kernel", "external", "none"]))]
     pub(super) kind: Option<String>,
-    /// What clients connect to: "http://{vip}:{port}" or "tcp://{vip}:{port}"; {vip} is the address of the
-    /// DUT on the network of the scenario.
+    /// What clients connect to: "http://{vip}:{port}", or with tcp:// or udp://; {vip} is the address of the
+    /// DUT on the network of the scenario. "udp://reflectors" for a kernel that only forwards.
     pub(super) service: Option<String>,
     /// Template of its configuration, beside the DUT file.
     pub(super) config: Option<String>,
     /// Program and arguments (kind command).
     pub(super) start: Option<Vec<String>>,
+    /// How the two links of its namespace are joined (kind kernel); route if left out.
+    #[schemars(extend("enum" = ["route", "bridge"]))]
+    pub(super) forwarding: Option<String>,
+    /// Commands run once in its namespace, each a program and its arguments (kind kernel).
+    pub(super) setup: Option<Vec<Vec<String>>>,
     /// When it counts as ready (kind command).
     pub(super) ready: Option<ReadyFile>,
     /// Its own admin access, one entry: { haproxy_socket = "{run}/haproxy.sock" }.
@@ -389,8 +394,10 @@ pub(super) struct DutFile {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ReadyFile {
-    /// Address that must accept a TCP connection; the service's if left out.
+    /// Address that must accept a TCP connection; the service's if left out, unless that is udp://.
     pub(super) tcp: Option<String>,
+    /// Address that must send a datagram back; the service's if left out and udp://.
+    pub(super) udp: Option<String>,
     /// How long it may take; 5s if left out.
     #[schemars(schema_with = "schema::span")]
     pub(super) within: Option<Span>,

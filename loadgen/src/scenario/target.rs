@@ -99,6 +99,7 @@ pub(super) fn permit(address: IpAddr, allow_targets: &[Cidr]) -> Result<(), Stri
 pub(super) enum Scheme {
     Http,
     Tcp,
+    Udp,
 }
 
 impl Scheme {
@@ -106,6 +107,7 @@ impl Scheme {
         match self {
             Self::Http => "http",
             Self::Tcp => "tcp",
+            Self::Udp => "udp",
         }
     }
 }
@@ -120,18 +122,21 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Reads an address or URL; port 80 if none is given.
+    /// Reads an address or URL; port 80 if none is given, `unstated` if no protocol is.
     ///
     /// # Errors
     /// What is wrong and what is allowed.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str, unstated: Scheme) -> Result<Self, String> {
         const WANTED: &str = "expected ADDRESS[:PORT] or http://ADDRESS[:PORT][/PATH]";
+        const WANTED_UDP: &str =
+            "expected ADDRESS:PORT or udp://ADDRESS:PORT: datagrams have no usual port, and no path";
         let (scheme, rest) = match text.split_once("://") {
             Some(("http", rest)) => (Scheme::Http, rest),
             Some(("tcp", rest)) => (Scheme::Tcp, rest),
-            Some(("https", _)) => return Err("https is not built yet; what works now: http, tcp".to_owned()),
+            Some(("udp", rest)) => (Scheme::Udp, rest),
+            Some(("https", _)) => return Err("https is not built yet; what works now: http, tcp, udp".to_owned()),
             Some((other, _)) => return Err(format!("scheme {other:?} is not known; {WANTED}")),
-            None => (Scheme::Http, text),
+            None => (unstated, text),
         };
         let (authority, path) = match rest.find(['/', '?']) {
             Some(at) => rest.split_at(at),
@@ -142,6 +147,10 @@ impl Target {
             let hint = if named { "; names are not resolved, give the IP address" } else { "" };
             format!("{authority:?} is not an address; {WANTED}{hint}")
         })?;
+        let has_port = parse_authority_or(authority, None).is_some();
+        if scheme == Scheme::Udp && (!has_port || path.len() > 1) {
+            return Err(format!("{rest:?} is not the address of a service of datagrams; {WANTED_UDP}"));
+        }
         let path = if path.starts_with('?') { format!("/{path}") } else { path.to_owned() };
         Ok(Self { scheme, address, path: Some(path).filter(|path| path.len() > 1) })
     }
@@ -154,14 +163,21 @@ impl Target {
 
 /// `ADDRESS` or `ADDRESS:PORT`; `localhost` is the one name everybody means the same by.
 pub(super) fn parse_authority(text: &str) -> Option<SocketAddr> {
-    const PORT: u16 = 80;
+    parse_authority_or(text, Some(80))
+}
+
+/// The same with the port of an address without one; `None` refuses it.
+pub(super) fn parse_authority_or(text: &str, unstated: Option<u16>) -> Option<SocketAddr> {
     if let Some(rest) = text.strip_prefix("localhost") {
-        let port = if rest.is_empty() { PORT } else { rest.strip_prefix(':')?.parse().ok()? };
+        let port = if rest.is_empty() { unstated? } else { rest.strip_prefix(':')?.parse().ok()? };
         return Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).filter(|address| address.port() != 0);
     }
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    let address = bare.parse::<IpAddr>().map(|ip| SocketAddr::from((ip, PORT))).or_else(|_| text.parse());
-    address.ok().filter(|address| address.port() != 0)
+    let address = match bare.parse::<IpAddr>() {
+        Ok(ip) => unstated.map(|port| SocketAddr::from((ip, port))),
+        Err(_) => text.parse().ok(),
+    };
+    address.filter(|address| address.port() != 0)
 }
 
 #[cfg(test)]
@@ -205,13 +221,15 @@ mod tests {
 
     #[test]
     fn an_address_is_read_in_every_usual_spelling() {
-        let target = |text: &str| Target::parse(text).unwrap();
+        let target = |text: &str| Target::parse(text, Scheme::Http).unwrap();
         assert_eq!(target("10.0.0.5").address, "10.0.0.5:80".parse().unwrap());
         assert_eq!(target("10.0.0.5:8080").service(), "http://10.0.0.5:8080");
         assert_eq!(target("localhost:81").address, "127.0.0.1:81".parse().unwrap());
         assert_eq!(target("::1").address, "[::1]:80".parse().unwrap());
         assert_eq!(target("[::1]").address, "[::1]:80".parse().unwrap());
         assert_eq!(target("tcp://[::1]:9").service(), "tcp://[::1]:9");
+        assert_eq!(target("udp://10.0.0.5:53").service(), "udp://10.0.0.5:53");
+        assert_eq!(Target::parse("[::1]:7", Scheme::Udp).unwrap().service(), "udp://[::1]:7");
         assert_eq!(target("http://10.0.0.5/a?b=c").path.as_deref(), Some("/a?b=c"));
         assert_eq!(target("http://10.0.0.5?s=1k").path.as_deref(), Some("/?s=1k"));
         assert_eq!(target("http://10.0.0.5/").path, None);
@@ -220,14 +238,21 @@ mod tests {
     #[test]
     fn what_is_not_an_address_is_refused_with_what_is() {
         assert_eq!(
-            Target::parse("www.example.com").unwrap_err(),
+            Target::parse("www.example.com", Scheme::Http).unwrap_err(),
             "\"www.example.com\" is not an address; expected ADDRESS[:PORT] or http://ADDRESS[:PORT][/PATH]; \
              names are not resolved, give the IP address"
         );
-        assert_eq!(Target::parse("https://10.0.0.5").unwrap_err(), "https is not built yet; what works now: http, tcp");
+        assert_eq!(
+            Target::parse("https://10.0.0.5", Scheme::Http).unwrap_err(),
+            "https is not built yet; what works now: http, tcp, udp"
+        );
         for bad in ["", "10.0.0.5:0", "10.0.0.5:70000", "ftp://10.0.0.5", "10.0.0", "localhosts:80", "[::1"] {
-            assert!(Target::parse(bad).is_err(), "{bad}");
+            assert!(Target::parse(bad, Scheme::Http).is_err(), "{bad}");
         }
+        for bad in ["udp://10.0.0.5", "udp://[::1]", "udp://10.0.0.5:53/x", "udp://10.0.0.5:0"] {
+            assert!(Target::parse(bad, Scheme::Udp).unwrap_err().contains("expected ADDRESS"), "{bad}");
+        }
+        assert!(Target::parse("10.0.0.5", Scheme::Udp).is_err(), "there is no usual port");
         assert_eq!(
             permit("203.0.113.7".parse().unwrap(), &[]).unwrap_err(),
             "203.0.113.7 is a public address; if you may load it, say so: [testbed] allow_targets = [\"203.0.113.7/32\"] \

@@ -14,7 +14,7 @@ use super::file::ScenarioFile;
 use super::overrides::Overrides;
 use super::plan::{Dut, DutKind, LinksPlan, Network, TestbedPlan};
 use super::profile::REFLECTORS;
-use super::target::{Cidr, parse_authority, permit};
+use super::target::{Cidr, Scheme, parse_authority, parse_authority_or, permit};
 
 const REFLECTORS_MAX: u32 = 250;
 /// IPv6 asks for the least (RFC 8200, 5), the length of an IP packet for the most.
@@ -41,8 +41,12 @@ impl TestbedInput<'_> {
     pub(super) fn plan(&self) -> Result<(TestbedPlan, Option<String>), ScenarioError> {
         let written = &self.file.testbed;
         let allowed = self.networks("testbed.allow_targets", written.allow_targets.as_deref())?;
-        let (dut, path) = self.dut(&allowed)?;
+        let (mut dut, path) = self.dut(&allowed)?;
         let network = self.network(&dut)?;
+        dut::require_network(&dut, network).map_err(|message| self.refuse_dut(message))?;
+        if let Some(workload @ ("tcp" | "http" | "udp")) = self.file.workload.kind.as_deref() {
+            dut::give_protocol(&mut dut, workload).map_err(|message| self.refuse_dut(message))?;
+        }
         let links = self.links(network)?;
         let remote_reflectors = self.remote_reflectors(&allowed)?;
         let reflectors = self.reflectors(&dut, &remote_reflectors)?;
@@ -72,7 +76,7 @@ impl TestbedInput<'_> {
             (None, Some(written), None) | (None, None, Some(written)) => written,
             (None, None, None) => return Err(refuse(DUT_WANTED.to_owned())),
         };
-        let (dut, path) = match DutName::parse(name).map_err(refuse)? {
+        let (dut, path) = match DutName::parse(name, self.unstated()).map_err(refuse)? {
             DutName::None => (dut::none(), None),
             DutName::Address(target) => (dut::external(&target), target.path),
             DutName::Build(program) => (self.another_build(&program)?, None),
@@ -90,7 +94,8 @@ impl TestbedInput<'_> {
 
     /// Another build of the scenario's own reference LB.
     fn another_build(&self, program: &Path) -> Result<Dut, ScenarioError> {
-        let own = self.file.testbed.dut.as_deref().map(DutName::parse).and_then(Result::ok);
+        let own =
+            self.file.testbed.dut.as_deref().map(|name| DutName::parse(name, self.unstated())).and_then(Result::ok);
         let Some(DutName::File(file)) = own else {
             let message = "needs a scenario whose own testbed.dut is the file of a reference LB, for its configuration";
             return Err(self.refuse_dut(message.to_owned()));
@@ -98,6 +103,11 @@ impl TestbedInput<'_> {
         let named_by = format!(", the testbed.dut of {}", self.origin.document().name());
         let reference = dut::read(&self.folder.join(file), &named_by, self.resolve)?;
         dut::another_build(program, reference).map_err(|message| self.refuse_dut(message))
+    }
+
+    /// The protocol of an address without one.
+    fn unstated(&self) -> Scheme {
+        if self.sends_frames() { Scheme::Udp } else { Scheme::Http }
     }
 
     fn refuse_dut(&self, message: String) -> ScenarioError {
@@ -111,7 +121,8 @@ impl TestbedInput<'_> {
         let read = |text: &String| {
             let refuse =
                 |message: String| ScenarioError::Option { option: "--reflector", found: text.clone(), message };
-            let address = parse_authority(text)
+            let port = if self.sends_frames() { None } else { Some(80) };
+            let address = parse_authority_or(text, port)
                 .ok_or_else(|| refuse("is not an address; expected ADDRESS:PORT such as 10.0.0.7:8080".to_owned()))?;
             permit(address.ip(), allowed).map_err(refuse)?;
             Ok(address)
@@ -173,7 +184,6 @@ impl TestbedInput<'_> {
                 Err(self.origin.error(key, message))
             }
             Network::Netns if !external => {
-                dut::require_reachable(dut).map_err(|message| self.refuse_dut(message))?;
                 self.refuse_remote_reflectors()?;
                 Ok(Network::Netns)
             }

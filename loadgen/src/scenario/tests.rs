@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use wire::units::Percent;
 
+mod kernel;
 mod network;
 
 use super::plan::*;
@@ -90,7 +91,9 @@ fn the_main_scenario_means_what_it_says() {
 
 #[test]
 fn every_shipped_scenario_and_dut_file_is_sound() {
-    for name in ["cc.toml", "tps.toml", "smoke.toml", "fixed-rate.toml", "self/cps.toml", "self/tps.toml"] {
+    let frames = ["imix.toml", "imix-netns.toml", "rfc2544.toml", "udp-lb.toml", "nat-baseline.toml"];
+    let others = ["cc.toml", "tps.toml", "smoke.toml", "fixed-rate.toml", "self/cps.toml", "self/tps.toml"];
+    for name in frames.into_iter().chain(others) {
         assert!(!shipped(name).question.is_empty(), "{name}");
     }
     let duts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/dut");
@@ -104,7 +107,7 @@ fn every_shipped_scenario_and_dut_file_is_sound() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 12, "reference, haproxy and nginx, for http and tcp, with one worker and several");
+    assert_eq!(checked, 12 + 4 + 3, "reference, haproxy and nginx with one worker and several; the kernel");
 }
 
 #[test]
@@ -471,7 +474,10 @@ fn a_program_that_serves_on_its_own_needs_no_reflector() {
     let plan = plan(&changed("dut/x.toml", "dut/web.toml"));
     assert_eq!(plan.testbed.reflectors, 0);
     let DutKind::Command { ready, .. } = &plan.testbed.dut.kind else { panic!("{:?}", plan.testbed.dut) };
-    assert_eq!((ready.tcp.as_str(), ready.within), ("{vip}:{port}", Duration::from_secs(5)));
+    assert_eq!(
+        (ready.check.clone(), ready.within),
+        (ReadyCheck::Tcp("{vip}:{port}".to_owned()), Duration::from_secs(5))
+    );
 }
 
 #[test]
@@ -497,7 +503,7 @@ fn a_dut_file_is_judged_with_line_and_key() {
     };
     assert_eq!(
         dut_error("kind = \"refrence\"\n"),
-        "d.toml:1: kind: \"refrence\" is not known; expected one of \"reference\", \"command\", \"external\", \"none\"; did you mean \"reference\"?"
+        "d.toml:1: kind: \"refrence\" is not known; expected one of \"reference\", \"command\", \"kernel\", \"external\", \"none\"; did you mean \"reference\"?"
     );
     assert_eq!(
         dut_error("kind = \"reference\"\nconfig = \"x.lb.toml\"\nstart = [\"x\"]\n"),
@@ -523,7 +529,7 @@ fn a_dut_file_is_judged_with_line_and_key() {
     assert_eq!(
         dut_error("kind = \"reference\"\nservice = \"http://10.0.0.1:{port}\"\nconfig = \"x.lb.toml\"\n"),
         "d.toml:2: service: 10.0.0.1 is not on loopback, but the run starts this DUT on this host; \
-         expected \"http://{vip}:{port}\" or \"tcp://{vip}:{port}\""
+         expected \"http://{vip}:{port}\", \"tcp://{vip}:{port}\" or \"udp://{vip}:{port}\""
     );
     assert_eq!(
         dut_error("kind = \"external\"\nservice = \"http://lb.example\"\n"),
@@ -562,6 +568,11 @@ fn a_quick_run_is_a_closed_loop_or_an_open_one_with_a_rate() {
     assert_eq!(quick(&engine("uring")).unwrap().load.engine, Engine::Uring);
     let message = error(&engine("urinq"));
     assert!(message.starts_with("--engine: load.engine: ") && message.contains("did you mean \"uring\"?"), "{message}");
+    let udp = QuickOptions { url: "udp://10.0.0.5:53".to_owned(), ..options.clone() };
+    assert_eq!(error(&udp), "URL \"udp://10.0.0.5:53\": datagrams are sent at a rate; expected -R, such as -R 10k");
+    let udp = quick(&QuickOptions { rate: Some("10k/s".parse().unwrap()), ..udp }).unwrap();
+    let WorkloadKind::Udp(frames) = &udp.workload.kind else { panic!("{:?}", udp.workload.kind) };
+    assert_eq!((frames.streams.get(), udp.load.unit), (64, Unit::FramesPerSecond));
     let short = QuickOptions { duration: Duration::from_millis(5), ..options };
     assert_eq!(error(&short), "-d: load.phases.sustain: 5ms is too short to measure anything; expected at least 1s");
 }
@@ -626,7 +637,7 @@ fn another_build_of_the_reference_lb_has_the_configuration_of_the_scenarios_own(
     assert_eq!((dut.name.as_str(), dut.service.as_str()), ("x-lb", own.service.as_str()));
     let DutKind::Command { start, config: Some(config), ready, .. } = &dut.kind else { panic!("{dut:?}") };
     assert_eq!(start[..], ["/opt/old/lb", "--config", "{config}"]);
-    assert_eq!(ready.tcp, "{vip}:{port}");
+    assert_eq!(ready.check, ReadyCheck::Tcp("{vip}:{port}".to_owned()));
     assert_eq!(config.text, format!("workers = 1\n{LB_CONFIG}"));
     // What the run folder keeps is a DUT file that starts the same.
     let kept = dut.file_text.clone();

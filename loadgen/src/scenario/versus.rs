@@ -13,6 +13,7 @@ use super::dut::DutName;
 use super::error::{Origin, ScenarioError};
 use super::file::VersusFile;
 use super::plan::{Plan, SearchPlan};
+use super::target::Scheme;
 use super::{Overrides, overrides, parse};
 
 /// Fewest and most DUTs of one comparison.
@@ -92,7 +93,7 @@ fn require_fixed_rate(plan: &Plan, origin: &Origin) -> Result<(), ScenarioError>
 
 /// A DUT file that a scenario names lies beside it.
 fn beside(folder: &Path, dut: &str) -> String {
-    match DutName::parse(dut) {
+    match DutName::parse(dut, Scheme::Http) {
         Ok(DutName::File(file)) => folder.join(file).display().to_string(),
         _ => dut.to_owned(),
     }

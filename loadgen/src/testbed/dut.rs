@@ -5,13 +5,17 @@
 //! readiness of a stranger on that port would pass for the DUT's.
 
 use std::fs;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use host::namespace::Namespace;
+
+mod port;
+mod ready;
+
+use port::Where;
 
 use super::cgroup::Group;
 use super::error::TestbedError;
@@ -53,6 +57,13 @@ pub(super) struct Place<'a> {
     pub(super) namespace: Option<&'a Namespace>,
     /// The namespace that its clients live in; `None` as above.
     pub(super) clients: Option<&'a Namespace>,
+}
+
+impl<'a> Place<'a> {
+    /// Where the port of a DUT's service is free or not.
+    fn ports(&self, dut: &Dut) -> Where<'a> {
+        Where { namespace: self.namespace, is_udp: dut.service.starts_with("udp://") }
+    }
 }
 
 /// Starts the DUT of a plan; `None` if there is none to start.
@@ -107,7 +118,8 @@ fn start_once(
     let chooses_port = placeholder::uses(&dut.service, "port");
     let values = values(context, dut, place, reflectors)?;
     let service = parse_service(&template::fill("service", &dut.service, &values)?)?;
-    if !chooses_port && is_taken(place.namespace, service)? {
+    let ports = place.ports(dut);
+    if !chooses_port && ports.is_taken(service)? {
         return Err(TestbedError::PortInUse { address: service }.into());
     }
     let group = dut.cpu_quota.map(Group::create).transpose().map_err(TestbedError::Quota)?;
@@ -122,7 +134,7 @@ fn start_once(
         Err(error) => {
             let says_so = process.log().mentions("in use") || error.to_string().contains("in use");
             process.stop(super::exec::STOP_BOUND);
-            let port_taken = chooses_port && (says_so || is_taken(place.namespace, service).unwrap_or(false));
+            let port_taken = chooses_port && (says_so || ports.is_taken(service).unwrap_or(false));
             Err(Refused { error, port_taken })
         }
     }
@@ -145,8 +157,8 @@ pub(super) fn values(
     };
     // Both at once, so that they differ.
     let service = template::fill("service", &dut.service.replace("{port}", "1"), &values)?;
-    let port = held_port(place.namespace, service_ip(&service))?;
-    let admin = held_port(place.namespace, IpAddr::V4(Ipv4Addr::LOCALHOST))?;
+    let port = place.ports(dut).held_port(service_ip(&service))?;
+    let admin = Where { namespace: place.namespace, is_udp: false }.held_port(IpAddr::V4(Ipv4Addr::LOCALHOST))?;
     values.admin = Some(admin.1);
     if placeholder::uses(&dut.service, "port") {
         values.port = Some(port.1);
@@ -154,33 +166,6 @@ pub(super) fn values(
         values.port = parse_service(&service).ok().map(|address| address.port());
     }
     Ok(values)
-}
-
-/// A free port, held until the listener is dropped.
-fn held_port(namespace: Option<&Namespace>, ip: IpAddr) -> Result<(TcpListener, u16), TestbedError> {
-    let address = SocketAddr::new(ip, 0);
-    let bind = || -> io::Result<_> {
-        let listener = host::socket::listen(address, false)?;
-        let port = listener.local_addr()?.port();
-        Ok((listener, port))
-    };
-    within(namespace, bind).map_err(|source| TestbedError::Listen { address, source })
-}
-
-/// Does something in a namespace, or here.
-fn within<T: Send>(namespace: Option<&Namespace>, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
-    match namespace {
-        Some(namespace) => namespace.run(work)?,
-        None => work(),
-    }
-}
-
-fn is_taken(namespace: Option<&Namespace>, address: SocketAddr) -> Result<bool, TestbedError> {
-    match within(namespace, || host::socket::listen(address, false)) {
-        Ok(_) => Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(true),
-        Err(source) => Err(TestbedError::Listen { address, source }),
-    }
 }
 
 /// The address of a service: `http://127.0.0.1:80`, `tcp://[::1]:80`; port 80 if there is none.
@@ -283,42 +268,11 @@ fn wait_ready(
             Ok((line.admin.map(|address| ("lb".to_owned(), address.to_string())), line.warnings))
         }
         Start::Command { ready, admin, .. } => {
-            wait_connect(context, process, (ready, clients), values)?;
+            ready::wait(context, process, (ready, clients), values)?;
             let fill = |(kind, place): &(String, String)| {
                 Ok::<_, TestbedError>((kind.clone(), template::fill("admin", place, values)?))
             };
             Ok((admin.map(fill).transpose()?, line.warnings))
-        }
-    }
-}
-
-/// Waits until the program accepts a connection, or ends.
-fn wait_connect(
-    context: &Context<'_>,
-    process: &mut RoleProcess,
-    (ready, clients): (&Ready, Option<&Namespace>),
-    values: &Values,
-) -> Result<(), TestbedError> {
-    let text = template::fill("ready.tcp", &ready.tcp, values)?;
-    let wrong = || TestbedError::Address { key: "ready.tcp", found: text.clone(), example: "{vip}:{port}" };
-    let address: SocketAddr = text.parse().map_err(|_| wrong())?;
-    let started = Instant::now();
-    loop {
-        let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(500));
-        let connected = within(clients, connect).is_ok();
-        // The end of the program is looked at after the connection: a stranger may have accepted it.
-        let pause = if connected { Duration::ZERO } else { Duration::from_millis(10) };
-        if let Some(how) = process.failure_within(pause) {
-            return Err(process.failed(how));
-        }
-        if connected {
-            return Ok(());
-        }
-        if context.interrupt.is_set() {
-            return Err(TestbedError::Interrupted);
-        }
-        if started.elapsed() >= ready.within {
-            return Err(process.not_ready(ready.within, format!("nothing accepts connections on {address}")));
         }
     }
 }
@@ -368,15 +322,5 @@ mod tests {
         let error = found_program(&["no-such-program".to_owned()], Some("haproxy")).unwrap_err().to_string();
         assert!(error.contains("no-such-program") && error.contains("apt install haproxy"), "{error}");
         assert!(find_program("sh").is_some() && find_program("/etc/passwd").is_none());
-    }
-
-    #[test]
-    fn a_port_somebody_listens_on_is_taken_and_a_held_one_is_not_given_twice() {
-        let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let (listener, port) = held_port(None, ip).unwrap();
-        assert!(is_taken(None, listener.local_addr().unwrap()).unwrap());
-        assert_ne!(held_port(None, ip).unwrap().1, port);
-        drop(listener);
-        assert!(!is_taken(None, SocketAddr::new(ip, port)).unwrap());
     }
 }

@@ -134,7 +134,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::scenario::plan::{Dut, Network, Ready, Template};
+    use crate::scenario::plan::{Dut, Network, Ready, ReadyCheck, Template};
 
     fn plan(kind: DutKind, reflectors: u32) -> TestbedPlan {
         let service = "http://127.0.0.1:{port}".to_owned();
@@ -185,7 +185,7 @@ mod tests {
         let command = |workers| DutKind::Command {
             start: vec!["lb".to_owned()],
             config: None,
-            ready: Ready { tcp: "127.0.0.1:{port}".to_owned(), within: Duration::from_secs(1) },
+            ready: Ready { check: ReadyCheck::Tcp("127.0.0.1:{port}".to_owned()), within: Duration::from_secs(1) },
             admin: None,
             package: None,
             workers: NonZeroU32::new(workers),

@@ -1,6 +1,6 @@
 //! Fills in the templates and command lines of dut files.
 //!
-//! Pure. What a placeholder is, `scenario::placeholder` says. A line with `{name}` or
+//! Pure. What a placeholder is, `scenario::placeholder` says. A line with `{index}`, `{name}` or
 //! `{address}` is repeated for each reflector; without reflectors it is left out.
 
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +14,7 @@ use crate::scenario::plan::{Dut, DutKind, Template};
 /// What placeholders stand for. An absent value is refused like an unknown word.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Values {
-    /// `{vip}`: the DUT's address towards the clients.
+    /// `{vip}`: the DUT's address towards the clients; `{family}` is `ip` or `ip6` after it.
     pub(super) vip: Option<IpAddr>,
     /// `{port}`: where clients connect.
     pub(super) port: Option<u16>,
@@ -26,13 +26,16 @@ pub(super) struct Values {
     pub(super) config: Option<String>,
     /// `{workers}`: threads or processes of the program.
     pub(super) workers: Option<NonZeroU32>,
-    /// `{name}` and `{address}` line by line; `{reflectors}`: all addresses, separated by commas.
+    /// `{index}`, `{name}` and `{address}` line by line; `{reflectors}`: all addresses, separated by commas;
+    /// `{count}`: how many.
     pub(super) reflectors: Vec<(String, SocketAddr)>,
 }
 
 impl Values {
-    fn get(&self, word: &str, reflector: Option<&(String, SocketAddr)>) -> Option<String> {
+    fn get(&self, word: &str, reflector: Option<(usize, &(String, SocketAddr))>) -> Option<String> {
         match word {
+            "family" => self.vip.map(|vip| if vip.is_ipv4() { "ip" } else { "ip6" }.to_owned()),
+            "count" => Some(self.reflectors.len().to_string()),
             "vip" => self.vip.map(host_text),
             "port" => self.port.map(|port| port.to_string()),
             "admin" => self.admin.map(|port| port.to_string()),
@@ -43,15 +46,16 @@ impl Values {
                 let addresses: Vec<_> = self.reflectors.iter().map(|(_, address)| address.to_string()).collect();
                 Some(addresses.join(","))
             }
-            "name" => reflector.map(|(name, _)| name.clone()),
-            "address" => reflector.map(|(_, address)| address.to_string()),
+            "index" => reflector.map(|(index, _)| index.to_string()),
+            "name" => reflector.map(|(_, (name, _))| name.clone()),
+            "address" => reflector.map(|(_, (_, address))| address.to_string()),
             _ => None,
         }
     }
 
     fn known(&self, is_template: bool) -> String {
-        let per_reflector = if is_template { &["name", "address"][..] } else { &[] };
-        let words = ["vip", "port", "admin", "run", "config", "workers", "reflectors"];
+        let per_reflector = if is_template { &["index", "name", "address"][..] } else { &[] };
+        let words = ["vip", "family", "port", "admin", "run", "config", "workers", "reflectors", "count"];
         let known = words.iter().filter(|word| self.get(word, None).is_some()).chain(per_reflector);
         known.map(|word| format!("{{{word}}}")).collect::<Vec<_>>().join(", ")
     }
@@ -67,9 +71,9 @@ pub(super) fn render(place: &str, text: &str, values: &Values) -> Result<String,
             known: values.known(true),
         };
         let words = placeholders(line);
-        let is_repeated = words.iter().any(|word| matches!(word.as_str(), "name" | "address"));
+        let is_repeated = words.iter().any(|word| matches!(word.as_str(), "index" | "name" | "address"));
         if is_repeated {
-            for reflector in &values.reflectors {
+            for reflector in values.reflectors.iter().enumerate() {
                 rendered.push_str(&fill_line(line, |word| values.get(word, Some(reflector))).map_err(refused)?);
                 if !line.ends_with('\n') {
                     rendered.push('\n');
@@ -100,8 +104,8 @@ pub fn check(dut: &Dut) -> Result<(), TestbedError> {
     values.workers = workers(dut);
     let template = match &dut.kind {
         DutKind::Reference { config, .. } => Some(config),
-        DutKind::Command { config, .. } => config.as_ref(),
-        DutKind::Kernel { .. } | DutKind::External { .. } | DutKind::None => None,
+        DutKind::Command { config, .. } | DutKind::Kernel { config, .. } => config.as_ref(),
+        DutKind::External { .. } | DutKind::None => None,
     };
     let place = |key: &str| format!("{}.toml: {key}", dut.name);
     fill(&place("service"), &dut.service, &values)?;
@@ -111,9 +115,16 @@ pub fn check(dut: &Dut) -> Result<(), TestbedError> {
     }
     if let DutKind::Command { start, ready, admin, .. } = &dut.kind {
         let places = admin.iter().map(|(_, place)| ("admin", place));
-        let texts = start.iter().map(|word| ("start", word)).chain([("ready.tcp", &ready.tcp)]).chain(places);
+        let texts = start.iter().map(|word| ("start", word)).chain(places);
+        let (key, address) = (ready.check.key(), ready.check.address());
+        fill(&place(key), address, &values)?;
         for (key, text) in texts {
             fill(&place(key), text, &values)?;
+        }
+    }
+    if let DutKind::Kernel { setup, .. } = &dut.kind {
+        for word in setup.iter().flatten() {
+            fill(&place("setup"), word, &values)?;
         }
     }
     Ok(())
@@ -131,6 +142,7 @@ pub(super) fn workers(dut: &Dut) -> Option<NonZeroU32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::plan::{Ready, ReadyCheck};
 
     fn values() -> Values {
         let reflector = |name: &str, address: &str| (name.to_owned(), address.parse().unwrap());
@@ -168,7 +180,7 @@ mod tests {
             kind: DutKind::Command {
                 start: vec!["lb".to_owned(), word.to_owned()],
                 config,
-                ready: crate::scenario::plan::Ready { tcp: "127.0.0.1:{port}".to_owned(), within: Default::default() },
+                ready: Ready { check: ReadyCheck::Tcp("{vip}:{port}".to_owned()), within: Default::default() },
                 admin: None,
                 package: None,
                 workers: NonZeroU32::new(3),
@@ -191,12 +203,20 @@ mod tests {
         let with = |vip: &str| Values { vip: Some(vip.parse().unwrap()), ..values() };
         assert_eq!(fill("x", "{vip}:{port}", &with("127.0.0.1")).unwrap(), "127.0.0.1:8080");
         assert_eq!(fill("x", "{vip}:{port}", &with("2001:2::1")).unwrap(), "[2001:2::1]:8080");
+        assert_eq!(fill("x", "{family}", &with("2001:2::1")).unwrap(), "ip6");
+        let map = render("x", "mod {count} {\n  {index} : {name},\n}\n", &with("127.0.0.1")).unwrap();
+        assert_eq!(map, "mod 2 {\n  0 : r0,\n  1 : r1,\n}\n");
     }
 
     #[test]
     fn unknown_placeholders_are_refused_with_file_line_and_what_is_known() {
         let error = render("x.cfg", "a\nb {prot}\n", &values()).unwrap_err().to_string();
-        assert!(error.contains("x.cfg:2") && error.contains("{prot}") && error.contains("{port}, {run}"), "{error}");
+        assert!(
+            error.contains("x.cfg:2")
+                && error.contains("{prot}")
+                && error.contains("{port}, {run}, {reflectors}, {count}"),
+            "{error}"
+        );
         // Not chosen in this run: refused as well, instead of an empty text in a configuration.
         assert!(render("x.cfg", "{admin}", &values()).is_err());
         assert!(fill("start", "{name}", &values()).is_err());

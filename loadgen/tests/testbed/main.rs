@@ -76,7 +76,7 @@ fn command(start: Vec<String>, ready: &str) -> DutKind {
     DutKind::Command {
         start,
         config: None,
-        ready: Ready { tcp: ready.to_owned(), within: Duration::from_secs(3) },
+        ready: Ready { check: ReadyCheck::Tcp(ready.to_owned()), within: Duration::from_secs(3) },
         admin: None,
         package: None,
         workers: None,
@@ -401,7 +401,7 @@ fn haproxy_dut(config: &str, start: Vec<String>) -> Dut {
     let kind = DutKind::Command {
         start,
         config: Some(Template { path: PathBuf::from(config), text: text.to_owned() }),
-        ready: Ready { tcp: "127.0.0.1:{port}".to_owned(), within: Duration::from_secs(5) },
+        ready: Ready { check: ReadyCheck::Tcp("127.0.0.1:{port}".to_owned()), within: Duration::from_secs(5) },
         admin: Some(("haproxy_socket".to_owned(), "{run}/haproxy.sock".to_owned())),
         package: Some("haproxy".to_owned()),
         workers: None,

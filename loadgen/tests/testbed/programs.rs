@@ -155,7 +155,7 @@ fn nginx_goes_into_the_background_and_goes_with_the_run() {
     let plan = plan(DutKind::Command {
         start: words(&["nginx", "-p", "{run}", "-e", "{run}/nginx.log", "-c", "{config}"]),
         config: Some(Template { path: PathBuf::from("nginx.conf"), text: text.to_owned() }),
-        ready: Ready { tcp: "127.0.0.1:{port}".to_owned(), within: Duration::from_secs(5) },
+        ready: Ready { check: ReadyCheck::Tcp("127.0.0.1:{port}".to_owned()), within: Duration::from_secs(5) },
         admin: None,
         package: Some("nginx".to_owned()),
         workers: None,

@@ -15,7 +15,7 @@ use crate::scenario::plan::{Dut, DutKind};
 use crate::testbed::dut::find_program;
 
 /// Programs that dut files may start, and how each is asked for its version.
-const KNOWN: [(&str, &str); 7] = [
+const KNOWN: [(&str, &str); 8] = [
     ("haproxy", "-v"),
     ("nginx", "-V"),
     ("envoy", "--version"),
@@ -23,6 +23,7 @@ const KNOWN: [(&str, &str); 7] = [
     ("varnishd", "-V"),
     ("caddy", "version"),
     ("lighttpd", "-v"),
+    ("nft", "--version"),
 ];
 /// How long a program may take to say its version.
 const VERSION_BOUND: Duration = Duration::from_secs(2);
@@ -100,7 +101,8 @@ fn nginx_has_streams(text: &str, exists: &dyn Fn(&Path) -> bool) -> bool {
 fn program(dut: &Dut) -> Option<&str> {
     match &dut.kind {
         DutKind::Command { start, .. } => start.first().map(String::as_str),
-        DutKind::Reference { .. } | DutKind::Kernel { .. } | DutKind::External { .. } | DutKind::None => None,
+        DutKind::Kernel { setup, .. } => setup.first()?.first().map(String::as_str),
+        DutKind::Reference { .. } | DutKind::External { .. } | DutKind::None => None,
     }
 }
 
@@ -152,7 +154,7 @@ fn names(files: &[DutFile], wanted: impl Fn(&Dut) -> bool) -> String {
 /// How to get what these files need, as they say.
 fn install(files: &[DutFile], wanted: impl Fn(&Dut) -> bool) -> String {
     let package = files.iter().filter(|(_, dut)| wanted(dut)).find_map(|(_, dut)| match &dut.kind {
-        DutKind::Command { package, .. } => package.clone(),
+        DutKind::Command { package, .. } | DutKind::Kernel { package, .. } => package.clone(),
         _ => None,
     });
     package.map_or_else(|| "install it".to_owned(), |name| format!("apt install {name}"))
@@ -161,14 +163,14 @@ fn install(files: &[DutFile], wanted: impl Fn(&Dut) -> bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::plan::{Ready, Template};
+    use crate::scenario::plan::{Ready, ReadyCheck, Template};
     use crate::testbed::doctor::Level;
 
     fn file(name: &str, program: &str, text: &str, package: &str) -> DutFile {
         let kind = DutKind::Command {
             start: vec![program.to_owned()],
             config: Some(Template { path: name.into(), text: text.to_owned() }),
-            ready: Ready { tcp: "127.0.0.1:{port}".to_owned(), within: Duration::from_secs(1) },
+            ready: Ready { check: ReadyCheck::Tcp("127.0.0.1:{port}".to_owned()), within: Duration::from_secs(1) },
             admin: None,
             package: Some(package.to_owned()),
             workers: None,
