@@ -7,6 +7,12 @@ use super::{Better, Cells, Counts, Entrant, Measured, Quantity, joined};
 use crate::archive::Archive;
 use crate::verdict::frames::{Delay, FrameResult, FramesSent};
 
+/// A percentile of a delay in microseconds, where enough answers stand behind it.
+type Percentile = fn(&Delay) -> Option<f64>;
+
+/// Percentiles that are shown.
+const PERCENTILES: [(&str, Percentile); 2] = [("p50", |delay| delay.p50_us), ("p99", |delay| delay.p99_us)];
+
 /// The rows of suites, in the order of the first one; `None` for runs of anything else.
 pub(super) fn rows(entrants: &[Entrant<'_>]) -> Option<Vec<(Quantity, Cells)>> {
     let first = entrants.iter().flat_map(|entrant| &entrant.runs).find_map(|run| results(run))?;
@@ -23,8 +29,7 @@ pub(super) fn rows(entrants: &[Entrant<'_>]) -> Option<Vec<(Quantity, Cells)>> {
                 ..Measured::once(found.fps?)
             })
         }));
-        let percentiles: [(&str, fn(&Delay) -> Option<f64>); 2] = [("p50", |d| d.p50_us), ("p99", |d| d.p99_us)];
-        for (percentile, value) in percentiles {
+        for (percentile, value) in PERCENTILES {
             rows.push(row(entrants, delay(frames, percentile), |run| {
                 let is_there = |delay: &&Delay| (delay.of_throughput - 1.0).abs() < 1e-9;
                 let found = of(run, frames)?.delays.iter().find(is_there)?;
