@@ -236,5 +236,10 @@ mod tests {
             assert_eq!(arguments(&plan, 0)[3], listen);
             assert!(check(&plan).is_ok(), "{:?}", check(&plan));
         }
+        // Over namespaces first towards the DUT, then on the direct link.
+        plan.testbed.network = Network::Netns;
+        let line = ["--instance", "r1", "--listen", "udp://198.19.1.3:0", "--listen", "udp://198.18.64.3:0"];
+        assert_eq!(arguments(&plan, 1), line);
+        assert!(check(&plan).is_ok(), "{:?}", check(&plan));
     }
 }
