@@ -144,7 +144,13 @@ impl Interfaces {
         self.control(libc::SIOCGIFFLAGS, &mut request)?;
         // SAFETY: the kernel has written the flags, and every bit pattern is a valid integer.
         let flags = i32::from(unsafe { request.ifr_ifru.ifru_flags });
-        Ok(match (flags & libc::IFF_UP != 0, flags & libc::IFF_RUNNING != 0) {
+        // The flag for the carrier comes up to a second late; ETHTOOL_GLINK tells it as it is.
+        let mut link = EthtoolValue { command: 0x0a, data: 0 };
+        let carrier = match self.ethtool(name, &mut link) {
+            Ok(()) => link.data != 0,
+            Err(_) => flags & libc::IFF_RUNNING != 0,
+        };
+        Ok(match (flags & libc::IFF_UP != 0, carrier) {
             (true, true) => State::Running,
             (true, false) => State::NoCarrier,
             (false, _) => State::Down,
