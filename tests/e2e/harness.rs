@@ -209,6 +209,11 @@ impl Started {
         Self { child, mark, reports, output, seen: HashMap::new() }
     }
 
+    /// The number of the program's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The run folder, if there is one yet.
     pub(crate) fn folder(&self) -> Option<PathBuf> {
         newest(&self.reports)

@@ -110,6 +110,7 @@ fn pure_files_are_pure() {
         "loadgen/src/statistics",
         "loadgen/src/verdict",
         "loadgen/src/sizing",
+        "loadgen/src/testbed/netns/script",
         "lb/src/config",
         "lb/src/service/http/defect",
         "lb/src/service/http/exchange",

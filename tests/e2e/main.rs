@@ -14,6 +14,7 @@
 //! - [`sizing`]: `loadgen size` as a user meets it.
 //! - [`streams`]: seeded streams, good and evil, through a real `lb`.
 //! - [`limits`]: the DUT or the reflectors behind it: the answer names the right one.
+//! - [`netns`]: the same over network namespaces.
 //! - [`peers`]: the comparison with other programs runs.
 //! - [`suites`]: several searches and sweeps of frames in one run.
 //! - [`survive`]: nothing outlives a run, however it ends.
@@ -37,6 +38,7 @@ mod harness;
 mod kill;
 mod layout;
 mod limits;
+mod netns;
 mod peers;
 mod proxies;
 mod recorder;
