@@ -123,6 +123,43 @@ fn the_smoke_scenario_runs_over_namespaces_with_haproxy() {
 }
 
 #[test]
+fn a_maximum_is_found_over_a_router_and_a_bridge() {
+    if !has_namespaces() {
+        return;
+    }
+    let _alone = exclusive();
+    for forwarding in ["route", "bridge"] {
+        let folder = Folder::new();
+        let text = format!("kind = \"kernel\"\nforwarding = \"{forwarding}\"\nservice = \"http://reflectors\"\n");
+        let dut = folder.write("kernel.toml", &text).display().to_string();
+        let scenario = scenarios().join("cps.toml").display().to_string();
+        // Loads that any machine carries: the question is whether the way through the kernel works.
+        let short = [
+            "--set",
+            "search.method=\"climb\"",
+            "--set",
+            "search.start=50",
+            "--set",
+            "search.max=200",
+            "--set",
+            "search.final_sustain=\"2s\"",
+            "--set",
+            "load.phases.sustain=\"1s\"",
+            "--set",
+            "expect={}",
+        ];
+        let line = [&[scenario.as_str(), "--network", "netns", "--dut", &dut][..], &short].concat();
+        let run = Started::of(&folder, &line).finish_clean();
+        let trials = run.csv("trials.csv");
+        assert_eq!(trials[0]["purpose"], "ceiling", "{run:?}");
+        let searched: Vec<_> = trials[1..].iter().filter(|trial| trial["ok"] != "0").collect();
+        assert!(!searched.is_empty() && searched.len() == trials.len() - 1, "{run:?}");
+        let books = run.result()["answer"]["books"].clone();
+        assert!(books.as_array().unwrap().iter().all(|entry| entry["serious"] == false), "{books}");
+    }
+}
+
+#[test]
 fn an_ordinary_user_has_namespaces_of_his_own() {
     let by = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     let allowed = || Command::new(by[0]).args(&by[1..]).args(["unshare", "-Urn", "true"]).status();
