@@ -102,6 +102,9 @@ struct Options {
 /// Faults of datagrams. N means one in N; N+K those whose sequence leaves K when divided by N.
 #[derive(Debug, clap::Args)]
 struct UdpOptions {
+    /// Answer no datagram at all: every `udp://` address becomes a `udp-sink://` one
+    #[arg(long)]
+    udp_sink: bool,
     /// Do not answer one in N, or in N those at K: 1000, 1000+7
     #[arg(long, value_name = "N[+K]")]
     udp_drop: Option<OneIn>,
@@ -239,6 +242,11 @@ fn override_with(mut file: File, options: Options) -> File {
         file.stall = Some(StallFile { at, length, every: None });
     }
     options.udp.override_in(&mut file.udp);
+    if options.udp.udp_sink {
+        for listener in file.listen.iter_mut().filter(|listener| listener.kind == Kind::Udp) {
+            listener.kind = Kind::UdpSink;
+        }
+    }
     file.instance = options.instance.or(file.instance);
     file.size = options.size.map(SpreadFile::Fixed).or(file.size);
     file.delay = options.delay.map(SpreadFile::Fixed).or(file.delay);
@@ -334,5 +342,18 @@ fn print_ledger(ledger: &Ledger) -> anyhow::Result<()> {
     match writeln!(std::io::stdout(), "{text}") {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sinks_are_made_of_the_addresses_of_datagrams_alone() {
+        let words = ["--listen", "udp://127.0.0.1:0", "--listen", "127.0.0.1:0", "--udp-sink"].map(Into::into);
+        let kinds = |words| config_of(words).unwrap().listeners.iter().map(|of| of.kind).collect::<Vec<_>>();
+        assert_eq!(kinds(&words), [Kind::UdpSink, Kind::Http]);
+        assert_eq!(kinds(&words[..4]), [Kind::Udp, Kind::Http]);
     }
 }
