@@ -6,6 +6,7 @@
 //! - [`differential`]: the same bytes to the reference LB, haproxy and nginx.
 //! - [`duts`]: every shipped DUT file carries the smoke scenario.
 //! - [`engines`]: the same truth from each engine, and a loud replacement for one that is blocked.
+//! - [`frames_truth`]: faults, caps and captures of datagrams, and what must be refused.
 //! - [`gate`]: a known regression fails the gate, the same build does not.
 //! - [`harness`]: scenarios as text, runs of the real program, what they wrote.
 //! - [`kill`]: a role is killed in the middle of a run.
@@ -33,6 +34,7 @@ mod compare;
 mod differential;
 mod duts;
 mod engines;
+mod frames_truth;
 mod gate;
 mod harness;
 mod kill;
