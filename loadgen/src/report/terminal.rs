@@ -247,7 +247,7 @@ pub(super) fn exit_word(answer: &Answer) -> &'static str {
     }
 }
 
-/// The criteria of RFC 9411, one line for each way they can turn out.
+/// The criteria of RFC 9411, or for frames of RFC 2285, one line for each way they can turn out.
 fn validity(lines: &mut Lines, answer: &Answer) {
     let rules = &answer.validation.rules;
     let names = |holds: Option<bool>| {
@@ -256,7 +256,10 @@ fn validity(lines: &mut Lines, answer: &Answer) {
     };
     let mut label = "validity";
     if let Some(names) = names(Some(true)) {
-        lines.line(label, &format!("{names} of RFC 9411 hold"));
+        // V-a to V-e are those of RFC 9411; the rules of frames say themselves where they come from.
+        let source =
+            if answer.validation.rules.iter().any(|rule| rule.rule.starts_with("V-")) { " of RFC 9411" } else { "" };
+        lines.line(label, &format!("{names}{source} hold"));
         label = "";
     }
     for rule in rules.iter().filter(|rule| rule.holds != Some(true)) {
