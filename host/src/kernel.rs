@@ -151,6 +151,21 @@ pub fn udp_checksum_errors() -> Option<u64> {
     Some(v4 + v6.unwrap_or(0))
 }
 
+/// The clock ticks (hundredths of a second) that every core has spent with interrupts, by core number: also with
+/// packets that it received or forwarded, which no process is charged with.
+pub fn interrupt_ticks() -> Vec<u64> {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    interrupts(&stat)
+}
+
+fn interrupts(stat: &str) -> Vec<u64> {
+    let cores = stat.lines().filter(|line| line.starts_with("cpu") && !line.starts_with("cpu "));
+    // proc_stat(5): after the name user nice system idle iowait irq softirq.
+    cores
+        .map(|line| line.split_whitespace().skip(6).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum())
+        .collect()
+}
+
 /// A sysctl as text, by its dotted name: `net.ipv4.ip_local_port_range`.
 pub fn sysctl(name: &str) -> Option<String> {
     Some(fs::read_to_string(format!("/proc/sys/{}", name.replace('.', "/"))).ok()?.trim().to_owned())
@@ -210,6 +225,13 @@ mod tests {
         let raised = raise_descriptor_limit();
         assert_eq!(raise_descriptor_limit_to(16), raised);
         assert_eq!(descriptor_limit(std::process::id()), Some(raised));
+    }
+
+    #[test]
+    fn interrupts_are_hard_and_soft_ones_of_each_core() {
+        let stat = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 1 2 3 4 5 60 7 8 9 10\ncpu1 0 0 0 0 0 0 3 0 0 0\nintr 5\n";
+        assert_eq!(interrupts(stat), [67, 3]);
+        assert_eq!(interrupt_ticks().len(), core_ticks().len());
     }
 
     #[test]

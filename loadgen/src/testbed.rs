@@ -223,8 +223,8 @@ fn samplers(
     samplers
 }
 
-/// The CPU time of a DUT that is a kernel is that of its cores, if nobody else uses them and what arrives for it
-/// is received there.
+/// The CPU time of a DUT that is a kernel is that of the interrupts of its cores, if no other role uses them and
+/// what arrives for it is received there.
 fn kernel_sampler(placement: &Placement, network: Option<&Netns>) -> Result<RoleSampler, &'static str> {
     if !network.is_some_and(Netns::steers_to_dut) {
         return Err("without receive steering the kernel forwards on the cores of those who send");

@@ -80,7 +80,7 @@ impl RoleSampler {
         let members = self.family.members();
         let reading = members.iter().filter_map(|&pid| Some((pid, kernel::process_cpu_ns(pid).ok()?)));
         let cpu_ns = match self.family {
-            Family::Kernel => busy_ns(&kernel::core_ticks(), &self.cores),
+            Family::Kernel => interrupts_ns(&kernel::interrupt_ticks(), &self.cores),
             _ => self.cpu.update(reading),
         };
         let memory = members.iter().filter_map(|&pid| kernel::process_memory(pid));
@@ -101,13 +101,12 @@ impl RoleSampler {
     }
 }
 
-/// What some cores have been busy since the host started, in nanoseconds: forwarding is done in softirqs, which
-/// no process is charged with.
-fn busy_ns(ticks: &[kernel::CoreTicks], cores: &[usize]) -> u64 {
+/// What some cores have spent with interrupts since the host started, in nanoseconds: there a kernel forwards, and
+/// no process is charged with it. What other programs do on these cores is not in it.
+fn interrupts_ns(ticks: &[u64], cores: &[usize]) -> u64 {
     // proc_stat(5): the fields count in hundredths of a second (USER_HZ), whatever the kernel's own tick is.
     const TICK_NS: u64 = 10_000_000;
-    let busy = |core: &usize| ticks.get(*core).map(|core| core.total.saturating_sub(core.idle + core.steal));
-    cores.iter().filter_map(busy).sum::<u64>() * TICK_NS
+    cores.iter().filter_map(|core| ticks.get(*core)).sum::<u64>() * TICK_NS
 }
 
 /// CPU time of a changing set of processes.
@@ -148,9 +147,7 @@ mod tests {
 
     #[test]
     fn a_kernel_is_busy_where_its_cores_are() {
-        let core = |idle, steal, total| kernel::CoreTicks { idle, steal, total };
-        let ticks = [core(0, 0, 1_000), core(90, 2, 100), core(50, 0, 150)];
-        assert_eq!(busy_ns(&ticks, &[1, 2, 9]), (8 + 100) * 10_000_000);
+        assert_eq!(interrupts_ns(&[1_000, 8, 100], &[1, 2, 9]), 108 * 10_000_000);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A DUT that is the kernel of its namespace: it forwards, and some commands tell it what else to do.
 //!
-//! It is no process: it cannot die, and its CPU time is that of the cores that its links are steered to.
+//! It is no process: it cannot die, and its CPU time is that of the interrupts of the cores that its links
+//! are steered to.
 
 use std::net::SocketAddr;
 
