@@ -148,7 +148,9 @@ impl Config {
     pub fn at_once(&self) -> u32 {
         let workers = self.cores.len() as u32;
         match &self.workload {
-            WorkloadConfig::Udp(plan) => udp::window(self, plan).saturating_mul(udp::busy_workers(workers, plan)),
+            WorkloadConfig::Udp(plan) => {
+                udp::bounds::window(self, plan).saturating_mul(udp::bounds::busy_workers(workers, plan))
+            }
             WorkloadConfig::Tcp(_) | WorkloadConfig::Http(_) => self.slots * workers,
         }
     }

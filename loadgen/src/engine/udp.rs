@@ -7,13 +7,15 @@
 //! until `max_lag` is over; what it refuses for good is a local error.
 //!
 //! An answer may take as long as `response_timeout`, but no longer than the drain, so that every frame has
-//! the same time; without load to keep up (a closed loop) a lost frame is given up after [`CLOSED_TIMEOUT`], so
+//! the same time; without load to keep up (a closed loop) a lost frame is given up after [`bounds::CLOSED_TIMEOUT`], so
 //! that it does not hold a place for long. All times are those of `CLOCK_MONOTONIC`: setting the clock of the
 //! host moves nothing.
 //!
+//! - `bounds`: how long an answer may take, and how many frames may be under way.
 //! - `links`: the sockets of the streams.
 //! - `send`, `receive`: batches out and in.
 
+pub(super) mod bounds;
 mod links;
 mod receive;
 mod send;
@@ -29,6 +31,7 @@ use host::datagram::{Receiver, Sender};
 use rustix::event::epoll;
 use wire::frame::IpVersion;
 
+use self::bounds::{busy_workers, timeout, window};
 use self::links::Links;
 use super::Config;
 use super::book::{Book, Totals};
@@ -44,41 +47,12 @@ use crate::workload::udp::{Ended, Frames, FramesConfig};
 const FRAMES_PER_TURN: u64 = 256;
 /// Datagrams of one system call: more save nothing measurable and spread the moments at which they leave.
 const BATCH: usize = 64;
-/// How long a closed loop waits for an answer.
-pub const CLOSED_TIMEOUT: Duration = Duration::from_millis(100);
-/// Shortest time for an answer where the drain leaves next to none.
-const TIMEOUT_MIN: Duration = Duration::from_millis(100);
-/// Fewest places of the window, so that answers which come very late still find what they answer.
-const WINDOW_MIN: u32 = 1 << 16;
-/// Most places of the window (64 MiB).
-const WINDOW_MAX: u32 = 1 << 22;
 /// How long the loop still listens after the last answer: duplicates come behind.
 const LINGER: u64 = 50_000_000;
 /// Longest sleep of the loop, so that an early end is noticed soon.
 const SLEEP_MAX: u64 = 50_000_000;
 /// How long the loop leaves the kernel alone that had no room for a frame, or refused one of a closed loop.
 const REFUSED: u64 = 200_000;
-
-/// How long an answer may take.
-pub fn timeout(config: &Config) -> Duration {
-    let open = config.response_timeout.min(config.drain.max(TIMEOUT_MIN));
-    if matches!(config.load, TrialLoad::Closed(_)) { open.min(CLOSED_TIMEOUT) } else { open }
-}
-
-/// Workers that have a stream.
-pub(super) fn busy_workers(workers: u32, plan: &UdpPlan) -> u32 {
-    workers.min(plan.streams.get().into())
-}
-
-/// Frames that one worker may have under way: as many as it sends until the first one is given up.
-pub(super) fn window(config: &Config, plan: &UdpPlan) -> u32 {
-    let workers = f64::from(busy_workers(config.cores.len() as u32, plan));
-    let wanted = match config.load {
-        TrialLoad::Rate(rate) => rate / workers * timeout(config).as_secs_f64() * 1.25,
-        TrialLoad::Closed(frames) | TrialLoad::Held(frames) => f64::from(frames) / workers,
-    };
-    (wanted.ceil() as u32).clamp(WINDOW_MIN, WINDOW_MAX)
-}
 
 /// One worker.
 pub(super) struct Worker {
