@@ -1,13 +1,13 @@
 //! The worker's loop over datagrams.
 //!
 //! A turn: book the second that ended, give up frames whose answers are overdue, claim frames that are due
-//! (at most [`FRAMES_PER_TURN`]), send them stream by stream in batches (`sendmmsg`), then wait for answers or
+//! (at most `FRAMES_PER_TURN`), send them stream by stream in batches (`sendmmsg`), then wait for answers or
 //! the next due time and take what has come (`recvmmsg`). Frames are never segmented or merged by the kernel.
 //! A frame counts as sent when the kernel took it. What the kernel refuses for want of room is tried again
 //! until `max_lag` is over; what it refuses for good is a local error.
 //!
 //! An answer may take as long as `response_timeout`, but no longer than the drain, so that every frame has
-//! the same time; without load to keep up (a closed loop) a lost frame is given up after [`bounds::CLOSED_TIMEOUT`], so
+//! the same time; without load to keep up (a closed loop) a lost frame is given up after `bounds::CLOSED_TIMEOUT`, so
 //! that it does not hold a place for long. All times are those of `CLOCK_MONOTONIC`: setting the clock of the
 //! host moves nothing.
 //!
