@@ -49,6 +49,8 @@ const FRAMES_PER_TURN: u64 = 256;
 const BATCH: usize = 64;
 /// How long the loop still listens after the last answer: duplicates come behind.
 const LINGER: u64 = 50_000_000;
+/// How long the loop tries to see the sockets empty once its time is over.
+const OVER: u64 = 1_000_000_000;
 /// Longest sleep of the loop, so that an early end is noticed soon.
 const SLEEP_MAX: u64 = 50_000_000;
 /// How long the loop leaves the kernel alone that had no room for a frame, or refused one of a closed loop.
@@ -77,6 +79,9 @@ pub(super) struct Worker {
     full_at: u64,
     /// When the last frame left; 0 before.
     departed: u64,
+    /// The last moment at which no answer lay unread. Only what was not there then is overdue: a worker that the
+    /// kernel kept waiting must not take its own absence for a loss.
+    looked_at: u64,
     /// When the last datagram came or the last frame was decided.
     active_at: u64,
     /// What the sockets say beside the books of the frames; of wrong checksums, those before the trial.
@@ -161,6 +166,7 @@ impl Worker {
             patient_until: 0,
             full_at: 0,
             departed: 0,
+            looked_at: times.began,
             active_at: times.began,
             record: FrameRecord { checksum_errors: checksum_errors(&context), ..FrameRecord::default() },
             context,
@@ -175,7 +181,8 @@ impl Worker {
         loop {
             let now = monotonic_ns();
             self.turn_pages(now);
-            if self.context.end_early.load(Ordering::Relaxed) || now > hard_end {
+            let is_over = self.looked_at > hard_end || now > hard_end + OVER;
+            if self.context.end_early.load(Ordering::Relaxed) || is_over {
                 break;
             }
             self.give_up(now);
@@ -304,7 +311,7 @@ impl Worker {
     // === how frames end ===
 
     fn give_up(&mut self, now: u64) {
-        while let Some((frame, ended)) = self.frames.give_up(now) {
+        while let Some((frame, ended)) = self.frames.give_up(self.looked_at) {
             if !self.book.knows(Outcome::Lost) {
                 let waited = timeout(&self.context.config).as_secs_f64();
                 let unreachable =

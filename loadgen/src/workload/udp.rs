@@ -239,8 +239,10 @@ impl Frames {
 
     // === receiving ===
 
-    /// Judges a datagram that arrived now; says which frame has ended by it, if one has.
-    pub fn received(&mut self, arrived: Arrived<'_>, now: u64) -> Option<Ended> {
+    /// Judges a datagram that was read now and is known not to have been there at `absent`; says which frame has
+    /// ended by it, if one has. It is late only if it was not there when its time was over: what lay unread
+    /// longer is the reader's doing.
+    pub fn received(&mut self, arrived: Arrived<'_>, now: u64, absent: u64) -> Option<Ended> {
         let near = Near { sequence: self.window.next() / self.expected.len() as u64, now_ns: now };
         let id = self.id(arrived.stream);
         let Some(signature) = Signature::read(arrived.payload, near).filter(|_| arrived.from_service) else {
@@ -258,7 +260,7 @@ impl Frames {
             self.count(Kind::Corrupted, now);
             return None;
         };
-        let answer = self.window.answer(frame, signature.sent_ns, now);
+        let answer = self.window.answer(frame, signature.sent_ns, absent);
         let intact = self.is_intact(frame, arrived);
         self.judge(answer, intact, arrived.stream, frame, now)
     }
@@ -310,7 +312,8 @@ impl Frames {
         }
     }
 
-    /// The next frame that has waited for its answer too long.
+    /// The next frame that has waited for its answer too long; `now` is the last moment at which no answer lay
+    /// unread.
     pub fn give_up(&mut self, now: u64) -> Option<(u64, Ended)> {
         let (frame, times) = self.window.give_up(now)?;
         Some((frame, Ended { times, outcome: Outcome::Lost }))

@@ -1,5 +1,6 @@
 //! Batches in: what came on the sockets of the streams.
 
+use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,12 +28,17 @@ impl Worker {
         let mut events = [MaybeUninit::<epoll::Event>::uninit(); EVENTS_PER_TURN];
         // An interrupted wait is an empty one.
         let Ok((ready, _)) = epoll::wait(&self.epoll, &mut events, Some(&timeout)) else { return };
+        let looked_at = monotonic_ns();
+        let mut is_all = ready.len() < EVENTS_PER_TURN;
         for event in ready.iter() {
             let (token, flags) = (Token::of(event.data.u64()), event.flags);
             if flags.contains(EventFlags::ERR) {
                 self.take_reports(token.stream);
             }
-            self.take(token);
+            is_all &= self.take(token);
+        }
+        if is_all {
+            self.looked_at = looked_at;
         }
     }
 
@@ -49,17 +55,24 @@ impl Worker {
         }
     }
 
-    fn take(&mut self, token: Token) {
+    /// Takes what has come on a socket; whether that was all.
+    fn take(&mut self, token: Token) -> bool {
         for _ in 0..BATCHES_PER_TURN {
-            let Ok(sockets) = &self.links.all[token.stream].sockets else { return };
+            let Ok(sockets) = &self.links.all[token.stream].sockets else { return true };
             let socket = if token.is_strangers { &sockets.strangers } else { &sockets.own };
-            // An error is what ICMP said of a frame: the error queue has it, too.
-            let Ok(came) = self.receiver.receive(socket) else { return };
-            self.judge(token);
-            if came < BATCH {
-                return;
+            match self.receiver.receive(socket) {
+                Ok(came) => {
+                    self.judge(token);
+                    if came < BATCH {
+                        return true;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                // What ICMP said of a frame: the error queue has it, too, and answers may lie behind it.
+                Err(_) => {}
             }
         }
+        false
     }
 
     /// Judges the batch that was received last.
@@ -71,7 +84,7 @@ impl Worker {
             // A stranger's may have come between `bind` and `connect`.
             let from_service = !is_strangers && is_same(datagram.from, service);
             let (payload, truncated) = (datagram.payload, datagram.truncated);
-            let ended = self.frames.received(Arrived { stream, from_service, payload, truncated }, now);
+            let ended = self.frames.received(Arrived { stream, from_service, payload, truncated }, now, self.looked_at);
             let Some(ended) = ended else { continue };
             let measured = self.book.measures(ended.times.due);
             if ended.outcome == Outcome::Ok {

@@ -139,7 +139,7 @@ fn thousands_of_random_fates_are_counted_as_a_naive_model_counts_them() {
                 payload: &flight.bytes,
                 truncated: false,
             };
-            frames.received(arrived, flight.arrival).into_iter().for_each(|ended| end(ended.outcome));
+            frames.received(arrived, flight.arrival, flight.arrival).into_iter().for_each(|ended| end(ended.outcome));
         }
         while let Some((_, ended)) = frames.give_up(u64::MAX) {
             end(ended.outcome);
@@ -174,7 +174,7 @@ fn rubbish_is_counted_and_answers_nothing() {
         let from_service = random.random_range(0..2) == 1;
         let arrived =
             Arrived { stream: random.random_range(0..3), from_service, payload: &bytes, truncated: bytes.len() > 272 };
-        assert_eq!(frames.received(arrived, 6_500), None);
+        assert_eq!(frames.received(arrived, 6_500, 6_500), None);
     }
     let FrameCounts { sent, answered, duplicates, late, corrupted, foreign, reordered } = frames.record().sustain;
     assert_eq!([sent, answered, duplicates, late, reordered], [30, 0, 0, 0, 0]);
@@ -196,11 +196,11 @@ fn strange_streams_and_earlier_trials_are_foreign() {
     let (now, earlier) = (written(&frames, frame, 6_000), written(&frames, frame, 900));
     frames.sent(frame, 6_000);
     let arrived = |stream, payload| Arrived { stream, from_service: true, payload, truncated: false };
-    assert_eq!(frames.received(arrived(1, &now), 6_100), None);
-    assert_eq!(frames.received(arrived(0, &earlier), 6_100), None);
-    assert_eq!(frames.received(Arrived { from_service: false, ..arrived(0, &now) }, 6_100), None);
+    assert_eq!(frames.received(arrived(1, &now), 6_100, 6_100), None);
+    assert_eq!(frames.received(arrived(0, &earlier), 6_100, 6_100), None);
+    assert_eq!(frames.received(Arrived { from_service: false, ..arrived(0, &now) }, 6_100, 6_100), None);
     assert_eq!(frames.record().all.foreign, 3);
-    let ended = frames.received(arrived(0, &now), 6_100).unwrap();
+    let ended = frames.received(arrived(0, &now), 6_100, 6_100).unwrap();
     assert_eq!((ended.outcome, ended.times), (Outcome::Ok, Times { due: 6_000, sent: 6_000 }));
 }
 
@@ -214,4 +214,19 @@ fn frames_that_are_never_sent_leave_gaps_and_no_losses() {
     let record = frames.record();
     assert_eq!((record.all, record.sustain), (FrameCounts::default(), FrameCounts::default()));
     assert_eq!(record.sizes.iter().map(|size| size.due).sum::<u64>(), 11);
+}
+
+#[test]
+fn an_answer_that_lay_unread_is_in_time() {
+    for (absent, outcome) in [(7_000, Outcome::Ok), (7_001, Outcome::Lost)] {
+        let mut frames = books(1, 64);
+        let frame = frames.claim(6_000).unwrap();
+        let mut bytes = vec![0; frames.payload_max()];
+        frames.prepare(&mut bytes);
+        bytes.truncate(frames.length(frame));
+        frames.write(frame, 6_000, &mut bytes);
+        frames.sent(frame, 6_000);
+        let arrived = Arrived { stream: 0, from_service: true, payload: &bytes, truncated: false };
+        assert_eq!(frames.received(arrived, 20_000, absent).unwrap().outcome, outcome);
+    }
 }

@@ -145,7 +145,7 @@ impl Window {
         self.advance();
     }
 
-    /// An answer to a frame that says when it was sent. If that is not when it was, the answer's number may
+    /// An answer, not there before `now`, to a frame that says when it was sent. If that is not when it was, the answer's number may
     /// be as wrong as its time, and nothing is decided.
     pub fn answer(&mut self, number: u64, sent: u64, now: u64) -> Answer {
         if number >= self.next {
