@@ -1,5 +1,6 @@
-//! Every shipped DUT file carries the smoke scenario: it starts, serves both reflectors, fails nothing,
-//! and is gone afterwards. One test for each, so that a missing program skips its own only.
+//! Every shipped DUT file carries the smoke scenario, or those for datagrams as many frames: it starts,
+//! serves both reflectors, fails nothing, and is gone afterwards. One test for each, so that a missing
+//! program skips its own only.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -51,6 +52,58 @@ fn carries_smoke(name: &str) {
         assert!(answered(server) > total / 3.0, "{servers:?}");
     }
     assert!(run.result()["answer"]["books"].as_array().unwrap().is_empty(), "{}", run.file("result.json"));
+}
+
+/// A fixed load of frames on streams enough for both reflectors; 500 a second, of the whole trial 550.
+fn frames(dut: &Path, network: &str) -> String {
+    format!(
+        r#"
+[scenario]
+name = "frames"
+[testbed]
+network = "{network}"
+dut = "{}"
+reflectors = 2
+[workload]
+kind = "udp"
+streams = 32
+[workload.frames]
+size = 128
+[load]
+unit = "frames/s"
+rate = "500/s"
+phases = {{ init = "0s", ramp_up = "100ms", sustain = "1s", ramp_down = "100ms" }}
+[search]
+method = "fixed"
+"#,
+        dut.display()
+    )
+}
+
+fn carries_frames(network: &str, name: &str) {
+    let _alone = exclusive();
+    let folder = Folder::new();
+    let dut = scenarios().join("dut").join(format!("{name}.toml"));
+    let path = folder.write("frames.toml", &frames(&dut.canonicalize().unwrap(), network));
+    let run = Started::of(&folder, &[path]).finish_clean();
+    // A machine that is busy with others makes the rate undecided; what is counted is not.
+    assert!(matches!(run.code, Some(0 | 4)), "{run:?}");
+    assert_eq!(run.summary("dut"), name, "{}", run.stdout);
+    let ways = &run.csv("directions.csv")[0];
+    let count = |column: &str| ways[column].parse::<u64>().unwrap_or_else(|_| panic!("{column} in {ways:?}"));
+    assert!((500..=552).contains(&count("client_sent")), "{ways:?}");
+    for column in ["forward_lost", "return_lost", "duplicates", "corrupted", "foreign", "unreachable"] {
+        assert_eq!(count(column), 0, "{column}: {ways:?}");
+    }
+    assert_eq!(count("answered"), count("client_sent"), "{ways:?}");
+    assert!(run.result()["answer"]["books"].as_array().unwrap().is_empty(), "{}", run.file("result.json"));
+}
+
+fn carries_frames_if_there(network: &str, program: &str, name: &str) {
+    let may = network == "loopback" || rustix::process::geteuid().is_root();
+    if available(program, has_program(program)) && available("root, for namespaces", may) {
+        carries_frames(network, name);
+    }
 }
 
 fn carries_smoke_if_there(program: &str, name: &str) {
@@ -149,6 +202,55 @@ fn reference_tcp_carries_smoke() {
 #[test]
 fn reference_tcp_with_several_workers_carries_smoke() {
     carries_smoke("reference-tcp-workers");
+}
+
+#[test]
+fn reference_udp_carries_frames() {
+    carries_frames("loopback", "reference-udp");
+}
+
+#[test]
+fn reference_udp_with_several_workers_carries_frames() {
+    carries_frames("loopback", "reference-udp-workers");
+}
+
+#[test]
+fn nginx_udp_carries_frames() {
+    if available("nginx with its stream module", nginx_has_streams()) {
+        carries_frames("loopback", "nginx-udp");
+    }
+}
+
+#[test]
+fn nginx_udp_with_several_workers_carries_frames_over_namespaces() {
+    if available("nginx with its stream module", nginx_has_streams()) {
+        carries_frames_if_there("netns", "ip", "nginx-udp-workers");
+    }
+}
+
+#[test]
+fn the_kernel_carries_frames_as_a_router() {
+    carries_frames_if_there("netns", "ip", "kernel-route");
+}
+
+#[test]
+fn the_kernel_carries_frames_as_a_bridge() {
+    carries_frames_if_there("netns", "ip", "kernel-bridge");
+}
+
+#[test]
+fn the_kernel_carries_frames_and_connections_that_it_translates() {
+    carries_frames_if_there("netns", "nft", "kernel-nat");
+    if has_program("nft") && rustix::process::geteuid().is_root() {
+        let _alone = exclusive();
+        let folder = Folder::new();
+        let path = |name: &str| scenarios().join(name).display().to_string();
+        let mut arguments = vec![path("smoke.toml"), "--dut".to_owned(), path("dut/kernel-nat.toml")];
+        arguments.extend(["--network", "netns"].into_iter().chain(SHORT).map(str::to_owned));
+        let run = Started::of(&folder, &arguments).finish_clean();
+        assert!(matches!(run.code, Some(0 | 4)) && run.number("failed") == 0.0, "{run:?}");
+        assert!(run.number("attempted") >= 180.0, "{run:?}");
+    }
 }
 
 #[test]
