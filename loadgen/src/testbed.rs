@@ -291,12 +291,19 @@ impl Testbed {
         self.reflectors.iter_mut().map(Reflector::answer).collect()
     }
 
-    /// What every role uses now. Socket drops are those of the last ledger, at most about a second old.
+    /// What every role uses now. Socket drops are those of the last ledger, at most about a second old, and what
+    /// the interfaces of a role in a namespace of its own dropped on their way in: its kernel was too slow.
     pub fn sample(&mut self) -> Sample {
         self.reflectors.iter_mut().for_each(Reflector::refresh);
+        let network = |role| self.network.as_ref().map_or(0, |network| network.lost_on_the_way_in(role));
         let drops = |role| match role {
-            Role::Reflector(number) => self.reflectors[number].last().map_or(0, |ledger| ledger.accept_queue_drops),
-            Role::Generator | Role::Dut => 0,
+            Role::Reflector(number) => {
+                let queue = self.reflectors[number].last().map_or(0, |ledger| ledger.accept_queue_drops);
+                // The reflectors share their side of the network; the first one answers for it.
+                queue + if number == 0 { network(role) } else { 0 }
+            }
+            Role::Generator => network(role),
+            Role::Dut => 0,
         };
         let throttled = |role| match (role, &self.dut) {
             (Role::Dut, Some(StartedDut { group: Some(group), .. })) => group.throttled(),

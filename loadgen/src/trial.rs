@@ -13,13 +13,15 @@ use std::time::Duration;
 use host::clock::monotonic_ns;
 
 use crate::engine::book::{Interval, Totals};
-use crate::engine::{self, Config};
+use crate::engine::{self, Config, WorkloadConfig};
 use crate::measure::record::{EndedEarly, Purpose, TrialLoad};
 use crate::measure::{Phase, Sample, Second, TrialRecord};
 use crate::schedule::Shape;
 
 /// Time between the start of the workers and the first due operation: they pin themselves in it.
 const LEAD: Duration = Duration::from_millis(30);
+/// The same for each stream of datagrams: two sockets are made for it.
+const LEAD_PER_STREAM: Duration = Duration::from_micros(40);
 /// How long a second may come late before the trial goes on without looking at it in order.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -55,7 +57,7 @@ pub fn run(trial: Trial, observer: &mut dyn Observer) -> io::Result<TrialRecord>
     let (sender, intervals) = mpsc::channel();
     let end_early = Arc::new(AtomicBool::new(false));
     let mut samples = vec![observer.sample()];
-    let began_ns = monotonic_ns() + LEAD.as_nanos() as u64;
+    let began_ns = monotonic_ns() + lead(config).as_nanos() as u64;
     let workers = engine::spawn(config, began_ns, &end_early, &sender)?;
     drop(sender);
     let mut seconds = Seconds::new(workers.len(), config.shape());
@@ -69,6 +71,11 @@ pub fn run(trial: Trial, observer: &mut dyn Observer) -> io::Result<TrialRecord>
     }
     samples.push(observer.sample());
     Ok(record(trial, began_ns, totals, seconds, samples, ended_early))
+}
+
+fn lead(config: &Config) -> Duration {
+    let streams = if let WorkloadConfig::Udp(plan) = &config.workload { plan.streams.get() } else { 0 };
+    LEAD + LEAD_PER_STREAM * u32::from(streams)
 }
 
 /// Puts seconds together until all workers have ended.

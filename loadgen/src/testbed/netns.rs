@@ -285,6 +285,17 @@ impl Netns {
         self.clients.links.iter().filter_map(sample).collect()
     }
 
+    /// Frames that the interfaces of a role's side received and dropped so far, for example because the queue
+    /// of its cores was full.
+    pub(super) fn lost_on_the_way_in(&self, role: Role) -> u64 {
+        let side = match role {
+            Role::Generator => &self.clients,
+            Role::Dut => &self.dut,
+            Role::Reflector(_) => &self.servers,
+        };
+        side.links.iter().filter_map(|link| side.interfaces.counters(link)).map(|counters| counters.received_lost).sum()
+    }
+
     /// The first interface that is not as it was built: somebody has taken it down or away.
     pub(super) fn trouble(&self) -> Option<String> {
         let of_side = |side: &Side| {

@@ -1,5 +1,7 @@
 //! Batches out: the claimed frames of each stream, in their order.
 
+use std::ops::Range;
+
 use host::clock::monotonic_ns;
 use rustix::io::Errno;
 
@@ -85,15 +87,16 @@ impl Worker {
         true
     }
 
-    /// Sends the frames that are queued; `false` when the kernel has no room for all of them.
-    fn send_batch(&mut self, stream: usize, frames: &[u64], began: u64) -> bool {
-        let (mut rest, mut began) = (frames, began);
+    /// Sends the frames that are queued, whose signatures say `stamp`; `false` when the kernel has no room for
+    /// all of them.
+    fn send_batch(&mut self, stream: usize, frames: &[u64], stamp: u64) -> bool {
+        let (mut rest, mut began) = (frames, stamp);
         while !rest.is_empty() {
             match self.send_some(stream) {
                 Ok(sent) => {
                     let (done, left) = rest.split_at(sent.min(rest.len()));
                     let now = monotonic_ns();
-                    self.book_sent(done, began, now);
+                    self.book_sent(done, stamp, began..now);
                     (rest, began) = (left, now);
                 }
                 Err(Refusal::Busy) => return false,
@@ -125,11 +128,13 @@ impl Worker {
         }
     }
 
-    fn book_sent(&mut self, frames: &[u64], began: u64, now: u64) {
+    /// Frames that one call took; those of a later call of the same batch still say when the first began.
+    fn book_sent(&mut self, frames: &[u64], stamp: u64, call: Range<u64>) {
+        let Range { start: began, end: now } = call;
         self.record.send_calls += 1;
         self.record.batch_max = self.record.batch_max.max(frames.len() as u32);
         for &frame in frames {
-            let due = self.frames.sent(frame, began);
+            let due = self.frames.sent(frame, stamp);
             let measured = self.book.measures(due);
             let lag = (due > self.full_at).then(|| began.saturating_sub(due));
             self.book.started(lag, measured);

@@ -34,6 +34,19 @@ pub struct Ways {
 }
 
 impl Ways {
+    /// Frames that the DUT lost at least: what is missing on either way, or what no first answer came for
+    /// beyond what others dropped. Duplicates that it made hide losses in the sums of a way, not in these.
+    pub fn lost_by_dut(&self, trial: &TrialRecord) -> u64 {
+        let counts = trial.frames.as_ref().map(|frames| frames.all).unwrap_or_default();
+        let unanswered = counts.sent.saturating_sub(counts.answered + counts.late + counts.corrupted);
+        let missing = self.lost_forward + self.lost_return;
+        if trial.ended_early.is_some() {
+            // What was under way then has no answer either.
+            return missing;
+        }
+        missing.max(unanswered.saturating_sub(self.on_purpose + self.lost_by_testers()))
+    }
+
     /// `None` for a trial without datagrams. Without ledgers only the clients' numbers are known, and
     /// nothing says on which way a frame got lost.
     pub fn of(trial: &TrialRecord) -> Option<Self> {

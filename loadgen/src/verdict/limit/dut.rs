@@ -78,12 +78,13 @@ fn turned_away(inquiry: &Inquiry<'_>, facts: &Facts<'_>) -> u64 {
 /// Frames that were sent and did not arrive, while nobody else's sockets dropped any.
 fn lost_frames(facts: &Facts<'_>) -> Option<(bool, String)> {
     let ways = Ways::of(facts.trial).filter(|_| !facts.trial.ledgers.is_empty())?;
-    let lost = ways.lost_forward + ways.lost_return;
+    let lost = ways.lost_by_dut(facts.trial);
     let text = format!(
-        "{} of {} frames were lost towards the reflectors, {} of {} answers on the way back",
+        "at least {lost} frames were lost: {} of {} towards the reflectors, {} of {} answers on the way back",
         ways.lost_forward, ways.sent, ways.lost_return, ways.answered
     );
-    let own = ways.lost_by_testers();
+    let seen: u64 = facts.usage.iter().flat_map(|usage| usage.testers()).map(|role| role.drops).sum();
+    let own = ways.lost_by_testers().max(seen);
     let text = if own > 0 { format!("{text}, but tester and reflectors dropped {own} themselves") } else { text };
     Some((lost > 0 && own == 0, text))
 }

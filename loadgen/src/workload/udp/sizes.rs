@@ -91,7 +91,7 @@ impl Sizes {
     /// The length of a frame.
     pub fn of(&self, stream: u16, sequence: u64) -> Length {
         match &self.rule {
-            Rule::Sequence(order) => order[((sequence + u64::from(stream)) % order.len() as u64) as usize],
+            Rule::Sequence(order) => order[(sequence.wrapping_add(u64::from(stream)) % order.len() as u64) as usize],
             Rule::Random { smallest, lengths, width, seed } => {
                 let drawn = mixed(seed ^ mixed(u64::from(stream) << 48 ^ sequence));
                 // The upper half of a product with a number below 2^16 is uniform to 2^-48.
@@ -140,6 +140,8 @@ mod tests {
         assert_eq!(row(2)[..22], row(0)[2..]);
         let of_class = |class| (0..12).filter(|&n| sizes.of(5, n).class == class).count();
         assert_eq!([of_class(0), of_class(1), of_class(2)], [7, 4, 1]);
+        // A number that no frame of ours has, out of a damaged datagram.
+        assert_eq!(sizes.of(1, u64::MAX).payload, once[0]);
         assert_eq!(sizes.classes().iter().map(|count| count.size.ip()).collect::<Vec<_>>(), [40, 576, 1500]);
     }
 

@@ -100,6 +100,20 @@ fn more_received_than_sent_is_a_mismatch_and_never_a_negative_loss() {
 }
 
 #[test]
+fn duplicates_on_the_way_out_do_not_hide_the_loss_of_others() {
+    let mut trial = frames();
+    assert_eq!(Ways::of(&trial).unwrap().lost_by_dut(&trial), 15);
+    // As many repeated as lost: the sums of the way agree.
+    let counts = &mut trial.frames.as_mut().unwrap().all;
+    (counts.answered, counts.duplicates) = (90, 10);
+    let sent = counts.sent;
+    (trial.ledgers[0].udp.received, trial.ledgers[0].udp.sent) = (sent, sent);
+    let ways = Ways::of(&trial).unwrap();
+    assert_eq!((ways.lost_forward, ways.lost_return), (0, 0));
+    assert_eq!(ways.lost_by_dut(&trial), 10);
+}
+
+#[test]
 fn lengths_that_nobody_sent_are_named() {
     let cut = found_in(|trial| {
         trial.ledgers[0].udp.by_length[1] = LengthCount { payload: 1_000, received: 45, sent: 45 };
