@@ -111,6 +111,9 @@ pub fn descendants(root: u32) -> Vec<u32> {
     found
 }
 
+/// Most cores that are told apart.
+const CORES_MAX: usize = 4096;
+
 /// Time one core has spent, in clock ticks (`/proc/stat`).
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct CoreTicks {
@@ -125,16 +128,28 @@ pub struct CoreTicks {
 /// The ticks of every core, by core number.
 pub fn core_ticks() -> Vec<CoreTicks> {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-    stat.lines()
-        .filter(|line| line.starts_with("cpu") && !line.starts_with("cpu "))
-        .map(|line| {
-            // proc_stat(5): user nice system idle iowait irq softirq steal guest guest_nice; the
-            // guest columns are already part of user and nice.
-            let ticks: Vec<u64> = line.split_whitespace().skip(1).take(8).filter_map(|t| t.parse().ok()).collect();
-            let at = |index: usize| ticks.get(index).copied().unwrap_or(0);
-            CoreTicks { idle: at(3) + at(4), steal: at(7), total: ticks.iter().sum() }
-        })
-        .collect()
+    by_core(&stat, |ticks| {
+        // proc_stat(5): user nice system idle iowait irq softirq steal guest guest_nice; the guest columns
+        // are already part of user and nice.
+        let at = |index: usize| ticks.get(index).copied().unwrap_or(0);
+        CoreTicks { idle: at(3) + at(4), steal: at(7), total: ticks.iter().take(8).sum() }
+    })
+}
+
+/// Something about each core in /proc/stat, by the core's number; a core that is offline has no line there and
+/// gets nothing.
+fn by_core<T: Clone + Default>(stat: &str, of: impl Fn(&[u64]) -> T) -> Vec<T> {
+    let mut cores = Vec::new();
+    for line in stat.lines() {
+        let mut words = line.split_whitespace();
+        let number = words.next().and_then(|name| name.strip_prefix("cpu")?.parse::<usize>().ok());
+        let Some(number) = number.filter(|number| *number < CORES_MAX) else { continue };
+        if cores.len() <= number {
+            cores.resize(number + 1, T::default());
+        }
+        cores[number] = of(&words.filter_map(|ticks| ticks.parse().ok()).collect::<Vec<u64>>());
+    }
+    cores
 }
 
 /// Datagrams with a wrong UDP checksum that the network namespace of the calling thread has received, IPv4 and
@@ -159,11 +174,8 @@ pub fn interrupt_ticks() -> Vec<u64> {
 }
 
 fn interrupts(stat: &str) -> Vec<u64> {
-    let cores = stat.lines().filter(|line| line.starts_with("cpu") && !line.starts_with("cpu "));
-    // proc_stat(5): after the name user nice system idle iowait irq softirq.
-    cores
-        .map(|line| line.split_whitespace().skip(6).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum())
-        .collect()
+    // proc_stat(5): user nice system idle iowait irq softirq.
+    by_core(stat, |ticks| ticks.iter().skip(5).take(2).sum())
 }
 
 /// A sysctl as text, by its dotted name: `net.ipv4.ip_local_port_range`.
@@ -231,6 +243,8 @@ mod tests {
     fn interrupts_are_hard_and_soft_ones_of_each_core() {
         let stat = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 1 2 3 4 5 60 7 8 9 10\ncpu1 0 0 0 0 0 0 3 0 0 0\nintr 5\n";
         assert_eq!(interrupts(stat), [67, 3]);
+        // A core that is offline has no line, and those after it keep their numbers.
+        assert_eq!(interrupts("cpu 0\ncpu0 0 0 0 0 0 1 2\ncpu2 0 0 0 0 0 3 4\nintr 9\n"), [3, 0, 7]);
         assert_eq!(interrupt_ticks().len(), core_ticks().len());
     }
 

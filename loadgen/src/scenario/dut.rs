@@ -188,6 +188,9 @@ fn require_reachable(dut: &Dut) -> Result<(), String> {
         DutKind::Reference { .. } | DutKind::Command { .. } if is_fixed(&dut.service) => {
             Err(message(&format!("the service of {}", dut.name), &dut.service))
         }
+        DutKind::Kernel { .. } if is_fixed(&dut.service) && !dut.service.ends_with(REFLECTORS) => {
+            Err(message(&format!("the service of {}", dut.name), &dut.service))
+        }
         DutKind::Reference { config, .. } | DutKind::Command { config: Some(config), .. } => {
             let fixed = ["127.0.0.1:{port}", "[::1]:{port}", "localhost:{port}"];
             let found = fixed.iter().find(|fixed| config.text.contains(**fixed));

@@ -219,7 +219,9 @@ impl Relay {
     fn move_away(&mut self, id: FlowId, excluded: &[ServerIndex]) -> bool {
         let Ok((socket, lease)) = self.reach(excluded) else { return false };
         let Some((_, flow)) = self.flows.at_mut(id) else { return false };
-        (flow.socket, flow.lease) = (socket, lease);
+        let left = std::mem::replace(&mut flow.socket, socket);
+        flow.lease = lease;
+        self.context.counters().overflown.add(host::socket::drops(&left).unwrap_or(0).into());
         self.context.counters().moved.add(1);
         if self.watch(id).is_err() {
             self.end(id, End::Refused);

@@ -122,10 +122,7 @@ fn frames_that_nobody_elses_socket_dropped_were_lost_by_the_device() {
     let figure = &answer.figures[0];
     assert_eq!((figure.name.as_str(), figure.value, figure.bound), ("fps", 20_000.0, Bound::Exact));
     let g8 = &evidence(&answer, "G8").text;
-    assert!(
-        g8.contains("700 of 210000 towards the reflectors, 0 of 209300 answers on the way back"),
-        "{g8}"
-    );
+    assert!(g8.contains("700 of 210000 towards the reflectors, 0 of 209300 answers on the way back"), "{g8}");
     assert_eq!(answer.books, []);
 }
 
