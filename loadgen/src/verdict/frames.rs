@@ -66,7 +66,8 @@ pub struct FrameResult {
     pub width: Option<f64>,
     /// Sustain of the trial that the figure comes from, in seconds.
     pub trial_s: Option<f64>,
-    /// Lost share of the frames sent in the lowest trial that failed, 0 to 1.
+    /// Lost share of the frames sent in the lowest trial that failed, 0 to 1; `None` where the tester's own
+    /// sockets lost some of them.
     pub loss_at_upper: Option<f64>,
     /// What each goal of an MLRsearch found (RFC 9971); `goals[0]` is the answer, the others are tolerant.
     pub goals: Vec<GoalFigure>,
@@ -181,8 +182,8 @@ pub struct SweepPoint {
     pub duplicates: u64,
     /// Length of sustain in seconds.
     pub trial_s: f64,
-    /// Whether the trial says something about the DUT; `false` where the tester itself failed, was robbed
-    /// of its CPU or was interrupted.
+    /// Whether the trial says something about the DUT; `false` where the tester itself failed, lost frames at
+    /// its own sockets, was robbed of its CPU or was interrupted.
     pub valid: bool,
     /// Lost share of each size of a mix; empty for one size.
     pub sizes: Vec<SizeLoss>,

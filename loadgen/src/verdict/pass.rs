@@ -17,6 +17,8 @@ use super::usage::Usage;
 
 mod frames;
 
+pub(super) use frames::lost_by_tester;
+
 /// Completions inside sustain, of the operations due in it, in percent.
 const COMPLETED_PERCENT: u64 = 99;
 /// Share of the operations of a probe that may fail, as 1 in so many.
@@ -301,7 +303,7 @@ fn carried_over(trial: &TrialRecord) -> u64 {
 /// Whether a trial is invalid because the tester itself could not offer its load.
 pub fn is_testers_doing(trial: &TrialRecord) -> bool {
     let tester = trial.outcomes.of(Outcome::UnsentLate) + trial.outcomes.of(Outcome::LocalError);
-    let tester = tester > 0 || frames::was_dropped(trial);
+    let tester = tester > 0 || lost_by_tester(trial);
     tester && matches!(trial.ended_early, None | Some(EndedEarly::CannotPass))
 }
 

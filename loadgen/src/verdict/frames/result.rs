@@ -8,6 +8,7 @@ use crate::scenario::mix::Mix;
 use crate::scenario::plan::{UdpPlan, WorkloadKind};
 use crate::search::{Found, sweep};
 use crate::verdict::answer::{Answer, Bound};
+use crate::verdict::pass::lost_by_tester;
 use crate::verdict::passes;
 use wire::frame::Layer;
 
@@ -62,7 +63,7 @@ impl<'a> Measured<'a> {
                 lower.filter(|_| deciding.is_some_and(|trial| Ended::of(trial).lost == 0)),
             ),
             sweep,
-            per_size: deciding.into_iter().chain(failing).filter_map(|trial| self.sizes_of(trial)).collect(),
+            per_size: self.per_size(deciding, failing),
             limited_by: answer.limited_by,
             exit: answer.exit,
             reason: answer.reason.clone(),
@@ -78,12 +79,25 @@ impl<'a> Measured<'a> {
         self.trials.iter().filter(|trial| trial.purpose != Purpose::Ceiling && matches!(trial.load, TrialLoad::Rate(_)))
     }
 
-    /// The longest trial at the lowest load that failed.
+    /// The longest trial at the lowest load that failed, of those whose loss is the DUT's alone.
     fn failing(&self, upper: Option<f64>) -> Option<&'a TrialRecord> {
         let upper = upper?;
         let same = |trial: &&TrialRecord| (trial.load.amount() - upper).abs() <= 1e-6 * upper.max(1.0);
         let failed = self.through_dut().filter(|trial| trial.purpose.is_searching()).filter(same);
-        failed.filter(|trial| !passes(self.plan, trial).passed).max_by_key(|trial| trial.sustain)
+        let counts = |trial: &&TrialRecord| {
+            let judged = passes(self.plan, trial);
+            judged.decided && !judged.passed && !lost_by_tester(trial)
+        };
+        failed.filter(counts).max_by_key(|trial| trial.sustain)
+    }
+
+    /// The sizes of a mix at the throughput, then above it. Without the first the second would stand in its
+    /// place, so a throughput at which the tester itself lost frames has neither.
+    fn per_size(&self, deciding: Option<&'a TrialRecord>, failing: Option<&'a TrialRecord>) -> Vec<SizesOfTrial> {
+        if deciding.is_some_and(lost_by_tester) {
+            return Vec::new();
+        }
+        deciding.into_iter().chain(failing).filter_map(|trial| self.sizes_of(trial)).collect()
     }
 
     /// Round trips at the throughput, then at every load that was tried for its own sake.
@@ -119,7 +133,7 @@ impl<'a> Measured<'a> {
             reordered: counts.reordered,
             duplicates: counts.duplicates,
             trial_s: seconds,
-            valid: passes(self.plan, trial).decided,
+            valid: passes(self.plan, trial).decided && !lost_by_tester(trial),
             sizes: self.sizes_of(trial).map(|sizes| sizes.sizes).unwrap_or_default(),
         }
     }

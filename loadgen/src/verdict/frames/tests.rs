@@ -275,6 +275,31 @@ fn a_mix_has_its_delays_and_the_loss_of_each_size() {
 }
 
 #[test]
+fn what_the_tester_dropped_itself_is_no_loss_of_the_dut() {
+    let plan = parts::of(&imix()).remove(0);
+    let ask = |purpose, load| Ask { purpose, load, sustain: Duration::from_secs(5) };
+    let trial = |number, purpose, load: f64, own_drops| {
+        let mut trial = record(number, &plan, ask(purpose, load), TrialLoad::Rate(load), &|load| load.min(2_000.0));
+        trial.frames.as_mut().unwrap().own_drops = own_drops;
+        trial
+    };
+    let result = |own_drops| {
+        let trials = [
+            trial(1, Purpose::Bisect, 4_000.0, own_drops),
+            trial(2, Purpose::Confirm, 2_000.0, 0),
+            trial(3, Purpose::Sweep, 4_000.0, own_drops),
+        ];
+        let found = Some(Found { lower: Some(2_000.0), upper: Some(4_000.0), at_least: false });
+        let part = Part { plan: &plan, trials: &trials, found, ceiling: None, context: Context::default() };
+        answer(&plan, &[part], Vec::new()).unwrap().frames.unwrap().results.remove(0)
+    };
+    // The device lost ten frames more than the tester, so the trial failed and is decided.
+    let (dropped, clean) = (result(9_990), result(0));
+    assert_eq!((clean.loss_at_upper, clean.per_size.len(), clean.sweep[0].valid), (Some(0.5), 2, true));
+    assert_eq!((dropped.loss_at_upper, dropped.per_size.len(), dropped.sweep[0].valid), (None, 1, false));
+}
+
+#[test]
 fn frames_that_were_never_sent_are_no_loss() {
     let plan = parts::of(&rfc2544(&[64], 0.1)).remove(0);
     let ask = Ask { purpose: Purpose::Sweep, load: 1_000.0, sustain: Duration::from_secs(2) };

@@ -26,8 +26,8 @@ pub(super) fn own_loss(plan: &Plan, trial: &TrialRecord) -> Option<String> {
     })
 }
 
-/// Whether the tester's own side lost frames.
-pub(super) fn was_dropped(trial: &TrialRecord) -> bool {
+/// Whether the tester's own side lost frames, so that the trial's loss is not the device's alone.
+pub(in crate::verdict) fn lost_by_tester(trial: &TrialRecord) -> bool {
     Ways::of(trial).is_some_and(|ways| ways.lost_by_testers() > 0)
 }
 
