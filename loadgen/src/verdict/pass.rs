@@ -17,13 +17,14 @@ use super::usage::Usage;
 
 mod frames;
 
-pub(super) use frames::lost_by_tester;
+pub(super) use frames::{lost_by_tester, own_unsent};
 
 /// Completions inside sustain, of the operations due in it, in percent.
 const COMPLETED_PERCENT: u64 = 99;
 /// Share of the operations of a probe that may fail, as 1 in so many.
 const CLEAN_FAILED_ONE_IN: u64 = 10;
-/// Share of never-started operations that is tolerated, as 1 in so many (G2: 0.1 %).
+/// Share of never-started operations that is tolerated, as 1 in so many (G2: 0.1 %). Of frames, those within it
+/// count as lost wherever a load is confirmed.
 const UNSENT_LATE_ONE_IN: u64 = 1_000;
 /// Share of the held connections whose opening counts for the setup rate: the last few may be retries.
 const SETUP_SHARE: f64 = 0.95;
@@ -115,7 +116,10 @@ impl FailedLimit {
 
 /// Whether a trial passed by the rule of the plan.
 pub fn passes(plan: &Plan, trial: &TrialRecord) -> Passed {
-    let invalid = invalid(plan, trial);
+    let mut invalid = invalid(plan, trial);
+    if invalid.is_empty() {
+        invalid.extend(own_unsent(plan, trial));
+    }
     let failed: Vec<String> = broken(plan, trial).into_iter().chain(super::validity::reasons(plan, trial)).collect();
     let decided = invalid.is_empty();
     Passed { passed: decided && failed.is_empty(), decided, reasons: invalid.into_iter().chain(failed).collect() }
@@ -149,7 +153,7 @@ pub fn loss(plan: &Plan, trial: &TrialRecord) -> f64 {
     if !invalid(plan, trial).is_empty() || !super::validity::reasons(plan, trial).is_empty() {
         return 1.0;
     }
-    let failed = trial.outcomes.failed_by_testbed();
+    let failed = trial.outcomes.failed_by_testbed() + frames::never_sent(plan, trial);
     let attempted = failed + trial.outcomes.of(Outcome::Ok);
     let share = |part: u64, whole: u64| part.min(whole) as f64 / whole.max(1) as f64;
     let kept = match trial.load {

@@ -4,6 +4,7 @@ use super::{Check, Facts, Inquiry, Latency, LimitedBy, NO_SAMPLES, Outcome, Role
 use crate::measure::TrialRecord;
 use crate::measure::books::Ways;
 use crate::scenario::plan::WorkloadKind;
+use crate::verdict::pass::own_unsent;
 
 /// G2: share of operations that the generator never started.
 const UNSENT_LATE_MAX: f64 = 0.001;
@@ -17,8 +18,11 @@ pub(super) fn busier(usage: &Usage) -> LimitedBy {
     if usage.reflectors_used() > usage.generator_used() { LimitedBy::Reflector } else { LimitedBy::Generator }
 }
 
-pub(super) fn unsent(_: &Inquiry<'_>, facts: &Facts<'_>) -> Check {
+pub(super) fn unsent(inquiry: &Inquiry<'_>, facts: &Facts<'_>) -> Check {
     let trial = facts.trial;
+    if let Some(text) = own_unsent(inquiry.plan, trial) {
+        return Check::blames(LimitedBy::Generator, text);
+    }
     let late = trial.outcomes.of(Outcome::UnsentLate);
     let planned = trial.due.max(trial.outcomes.total()).max(1);
     let share = late as f64 / planned as f64;

@@ -97,6 +97,35 @@ fn a_rate_above_what_the_host_can_send_is_undecided_and_says_what_it_can() {
     assert!(answer.validation.observed.iter().any(|text| text.ends_with("(RFC 2285, 3.5)")), "{:?}", answer.validation);
 }
 
+#[test]
+fn a_load_is_confirmed_by_all_of_its_frames() {
+    // 100,000/s for 10 s, of which 900 frames, less than 0.1 %, never left the tester.
+    let unsent = |purpose| {
+        let mut trial = frames(3, purpose, 99_910.0, 0);
+        (trial.due, trial.load) = (1_000_000, TrialLoad::Rate(100_000.0));
+        trial.outcomes.add(Outcome::UnsentLate, 900);
+        trial.outcomes_all = trial.outcomes;
+        trial
+    };
+    let confirm = unsent(Purpose::Confirm);
+    let passed = passes(&climb(), &confirm);
+    assert_eq!((passed.passed, passed.decided, is_testers_doing(&confirm)), (false, false, true));
+    let reason = "900 of 1000000 frames were never sent, which the load's loss does not allow: it sent 99910 frames/s";
+    assert!(passed.reasons[0].starts_with(reason), "{passed:?}");
+    assert_eq!(loss(&climb(), &confirm), 0.0009);
+    // A goal that allows as much counts them as lost.
+    for (limit, expected) in [("0.05%", (false, false)), ("0.1%", (true, true))] {
+        let tolerant = fps("[search]\nmethod = \"climb\"", &format!("failed = \"<= {limit}\""));
+        let passed = passes(&tolerant, &confirm);
+        assert_eq!((passed.passed, passed.decided), expected, "{limit}");
+        assert_eq!(loss(&tolerant, &confirm), 0.0009);
+    }
+    // The sweep states the loss among the frames that were sent.
+    assert!(passes(&climb(), &unsent(Purpose::Sweep)).decided);
+    let answer = run(|trial| *trial = unsent(Purpose::Bisect));
+    assert_eq!(answer.limited_by, Some(LimitedBy::Generator), "{}", answer.reason);
+}
+
 /// Ceiling 50,000, qualified at 1,000, failed at 21,000 with lost frames, confirmed at 20,000.
 fn run(change: impl FnOnce(&mut TrialRecord)) -> Answer {
     let mut failing = frames(3, Purpose::Bisect, 21_000.0, 700);
