@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::past::{self, Past};
 use super::{CEILING_OPERATIONS, Findings, Run, RunError, frames, limits};
-use crate::measure::TrialRecord;
 use crate::measure::record::{Purpose, TrialLoad};
+use crate::measure::{Outcome, TrialRecord};
 use crate::scenario::Plan;
 use crate::scenario::plan::{Phases, Profile, Unit};
 use crate::search::{self, Ask, Grain, Search, Tell};
@@ -72,6 +72,10 @@ impl Run<'_> {
         findings.details = search.details();
         searched?;
         self.more_workers(found)?;
+        let lacks_ceiling = self.trials.last().is_some_and(|trial| lacks_ceiling(self.plan, trial));
+        if lacks_ceiling && !self.testbed.reflectors().is_empty() && !self.must_stop() {
+            findings.ceiling = Some(self.ceiling()?);
+        }
         Ok(findings)
     }
 
@@ -153,7 +157,8 @@ impl Run<'_> {
         self.interrupt.is_set() || self.is_damaged
     }
 
-    /// A ceiling needs reflectors of our own, and matters when a maximum is searched.
+    /// A ceiling needs reflectors of our own, and matters when a maximum is searched. A fixed load needs one only
+    /// when it could not be offered: see [`lacks_ceiling`].
     fn wants_ceiling(&self) -> bool {
         let searched = self.plan.search.maximum().is_some() && self.plan.load.unit != Unit::Connections;
         searched && !self.testbed.reflectors().is_empty()
@@ -222,6 +227,14 @@ fn needs_recovery(purpose: Purpose) -> bool {
     purpose == Purpose::Sweep || purpose.is_searching() && purpose != Purpose::Fixed
 }
 
+/// Whether a fixed load of frames was not decided because the tester could not send it all: then the user wants
+/// to know what it can.
+fn lacks_ceiling(plan: &Plan, trial: &TrialRecord) -> bool {
+    let is_fixed = trial.purpose == Purpose::Fixed && plan.load.unit == Unit::FramesPerSecond;
+    let is_undecided = || !verdict::passes(plan, trial).decided;
+    is_fixed && trial.outcomes.of(Outcome::UnsentLate) > 0 && is_undecided()
+}
+
 fn tell(plan: &Plan, ask: &Ask, record: &TrialRecord, passed: Option<bool>) -> Tell {
     Tell {
         load: ask.load,
@@ -247,6 +260,8 @@ fn probe_load(unit: Unit, failed: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::Outcomes;
+    use crate::scenario::plan::SearchPlan;
 
     #[test]
     fn held_connections_of_a_probe_are_opened_and_used_within_its_sustain() {
@@ -260,6 +275,23 @@ mod tests {
         let half = Duration::from_millis(500);
         assert_eq!(hastened(TrialLoad::Held(5_000)), (seconds(3), PROBE_RAMP, half));
         assert_eq!(hastened(TrialLoad::Rate(50.0)), (PROBE_RAMP, PROBE_RAMP, seconds(5)));
+    }
+
+    #[test]
+    fn a_fixed_load_of_frames_that_was_not_sent_asks_for_the_ceiling() {
+        let mut plan = crate::report::fixture::frames::rfc2544().plan.clone();
+        plan.suite = None;
+        plan.search = SearchPlan::Fixed;
+        let mut trial = crate::report::fixture::frames::rfc2544().trials[1].clone();
+        (trial.purpose, trial.ended_early) = (Purpose::Fixed, None);
+        trial.outcomes = Outcomes::default();
+        trial.outcomes.add(Outcome::Ok, trial.due);
+        assert!(!lacks_ceiling(&plan, &trial), "all of it was sent");
+        trial.outcomes.add(Outcome::UnsentLate, trial.due / 4);
+        trial.due += trial.due / 4;
+        assert!(lacks_ceiling(&plan, &trial));
+        plan.load.unit = Unit::ConnectionsPerSecond;
+        assert!(!lacks_ceiling(&plan, &trial), "a fixed load has no other use for it");
     }
 
     #[test]

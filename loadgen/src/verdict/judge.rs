@@ -400,7 +400,8 @@ impl Ending<'_> {
             return Some((exit, text));
         }
         if !passed.decided {
-            return Some((Exit::Undecided, format!("undecided: the trial is invalid: {reasons}")));
+            let ceiling = self.ceiling_of_fixed();
+            return Some((Exit::Undecided, format!("undecided: the trial is invalid: {reasons}{ceiling}")));
         }
         if self.basis.not_valid {
             return Some((Exit::Undecided, format!("undecided: by RFC 9411 no valid result: {reasons}")));
@@ -415,6 +416,15 @@ impl Ending<'_> {
             return None;
         }
         Some((Exit::Undecided, format!("undecided: {}{}", undecided.join(", "), self.suspect())))
+    }
+
+    /// What the tester can offer, where a fixed load of frames was beyond it.
+    fn ceiling_of_fixed(&self) -> String {
+        let plan = self.case.plan;
+        let is_asked = plan.search == SearchPlan::Fixed && plan.load.unit == Unit::FramesPerSecond;
+        self.case.ceiling_value().filter(|_| is_asked).map_or_else(String::new, |ceiling| {
+            format!("; without the DUT, tester and reflectors reach {ceiling:.0} frames/s")
+        })
     }
 
     fn has_undecided(&self) -> bool {

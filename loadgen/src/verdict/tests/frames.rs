@@ -90,8 +90,15 @@ fn a_rate_above_what_the_host_can_send_is_undecided_and_says_what_it_can() {
     assert_eq!((passed.decided, passed.passed), (false, false));
     let reason = "it sent 8000 frames/s where 10000 were asked for";
     assert!(passed.reasons[0].ends_with(reason), "{passed:?}");
+    let unsent = trial.clone();
     let answer = one_fixed(&plan, trial);
     assert_eq!(answer.exit, Exit::Undecided, "{}", answer.reason);
+    let reach = "; without the DUT, tester and reflectors reach 8500 frames/s";
+    assert!(!answer.reason.contains(reach), "{}", answer.reason);
+    let trials = [unsent, frames(2, Purpose::Ceiling, 8_500.0, 0)];
+    let named = super::answer(&plan, &trials, None, None, &Context::default());
+    assert!(named.exit == Exit::Undecided && named.reason.ends_with(reach), "{}", named.reason);
+    assert_eq!(named.figures[0].ceiling, Some(8_500.0));
     let rule = answer.validation.rule("offered-load").unwrap();
     assert_eq!((rule.value, rule.holds), (Some(0.2), Some(false)));
     assert!(answer.validation.observed.iter().any(|text| text.ends_with("(RFC 2285, 3.5)")), "{:?}", answer.validation);
