@@ -32,7 +32,7 @@ pub struct SweepSettings {
 #[derive(Clone, Debug)]
 pub struct Sweep {
     sustain: Duration,
-    /// Loads left, the next one last.
+    /// Loads that nothing was told of, the next one last.
     left: Vec<f64>,
     told: Vec<(f64, bool)>,
 }
@@ -41,6 +41,11 @@ impl Sweep {
     /// A sweep that has not asked yet.
     pub fn new(settings: SweepSettings) -> Self {
         Self { sustain: settings.sustain, left: loads(settings), told: Vec::new() }
+    }
+
+    /// The loads that nothing was told of, from the highest down; none once the sweep is complete.
+    pub fn left(&self) -> Vec<f64> {
+        self.left.iter().rev().copied().collect()
     }
 }
 
@@ -67,11 +72,12 @@ pub fn two_clean_from(points: &[(f64, bool)]) -> Option<f64> {
 
 impl Search for Sweep {
     fn next(&mut self, _elapsed: Duration) -> Option<Ask> {
-        let load = self.left.pop()?;
+        let load = *self.left.last()?;
         Some(Ask { purpose: Purpose::Sweep, load, sustain: self.sustain })
     }
 
     fn tell(&mut self, result: Tell) {
+        self.left.pop();
         self.told.push((result.load, result.passed));
     }
 
@@ -111,6 +117,19 @@ mod tests {
         assert_eq!(loads, tenths);
         assert_eq!(found, Found { lower: Some(600_000.0), upper: Some(700_000.0), at_least: false });
         assert!((points[0].1 - 0.35).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_load_that_nothing_is_told_of_is_left_with_all_below_it() {
+        let settings = SweepSettings { max: 10.0, step: 0.1, sustain: Duration::from_secs(2), grain: Grain::Fine };
+        let mut sweep = Sweep::new(settings);
+        for expected in [10.0, 9.0, 8.0] {
+            let ask = sweep.next(Duration::ZERO).unwrap();
+            assert_eq!(ask.load, expected);
+            sweep.tell(Tell { load: ask.load, ..Tell::default() });
+        }
+        assert_eq!(sweep.next(Duration::ZERO).unwrap().load, 7.0);
+        assert_eq!(sweep.left(), [7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0]);
     }
 
     #[test]

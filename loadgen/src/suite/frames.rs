@@ -20,7 +20,7 @@ use crate::measure::TrialRecord;
 use crate::measure::record::Purpose;
 use crate::scenario::Plan;
 use crate::scenario::plan::{SuitePlan, SweepPlan};
-use crate::search::{Ask, Grain, Search, Sweep, SweepSettings};
+use crate::search::{Ask, Grain, Sweep, SweepSettings};
 use crate::verdict::{self, Context, frames};
 
 /// Share of the throughput at which the delay of a mix is measured once more.
@@ -88,9 +88,10 @@ impl<'a> Run<'a> {
         self.part_begins = self.trials.len();
         let findings = self.search_maximum()?;
         let collapsed = self.collapsed.clone();
+        let mut incomplete = None;
         if collapsed.is_none() {
             self.delay_below(&findings)?;
-            self.sweep(&findings)?;
+            incomplete = self.sweep(&findings)?;
         }
         let mut context = self.context_of(findings.details.clone());
         context.no_more_workers = self.no_more_workers.take();
@@ -98,6 +99,7 @@ impl<'a> Run<'a> {
             // The throughput was found before; what came of the sweep does not undo it.
             context.warnings.extend(self.collapsed.as_ref().map(|how| format!("in the loss sweep {how}")));
         }
+        context.warnings.extend(incomplete);
         context.collapsed = collapsed;
         Ok(Ended { trials: self.part_begins..self.trials.len(), findings, context })
     }
@@ -127,7 +129,8 @@ impl<'a> Run<'a> {
         self.keep(record, judged.decided.then_some(judged.passed), &judged.reasons)
     }
 
-    fn sweep(&mut self, findings: &Findings) -> Result<(), RunError> {
+    /// The loss sweep; what of it was not measured, if it came to no end.
+    fn sweep(&mut self, findings: &Findings) -> Result<Option<String>, RunError> {
         let highest = self.highest(findings);
         let settings = sweep_of(self.plan).zip(highest).map(|(sweep, max)| SweepSettings {
             max,
@@ -135,7 +138,10 @@ impl<'a> Run<'a> {
             sustain: sweep.sustain,
             grain: Grain::of(self.plan.load.unit),
         });
-        settings.map_or(Ok(()), |settings| self.search(&mut Sweep::new(settings) as &mut dyn Search))
+        let Some(settings) = settings else { return Ok(None) };
+        let mut sweep = Sweep::new(settings);
+        self.search(&mut sweep)?;
+        Ok(incomplete(&sweep.left()))
     }
 
     /// Where the sweep begins: what tester and reflectors reach without the DUT, or less where a link is
@@ -156,4 +162,31 @@ pub(crate) fn sweep_of(plan: &Plan) -> Option<SweepPlan> {
         SuitePlan::Imix(sweep) | SuitePlan::Rfc2544 { sweep, .. } => *sweep,
     };
     (sweep.step.as_ratio() > 0.0 && sweep.sustain > Duration::ZERO).then_some(sweep)
+}
+
+/// The warning of a sweep that ended with such loads left.
+fn incomplete(left: &[f64]) -> Option<String> {
+    let loads: Vec<String> = left.iter().map(f64::to_string).collect();
+    (!left.is_empty()).then(|| {
+        format!(
+            "the loss sweep is incomplete: {} of its loads have no valid trial ({} frames/s), so nothing is known of the \
+             loss there: repeat the run on a quieter machine",
+            left.len(),
+            loads.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_incomplete_sweep_names_the_loads_that_were_not_measured() {
+        let text = incomplete(&[200.0, 100.5]).unwrap();
+        assert!(
+            text.starts_with("the loss sweep is incomplete: 2 of its loads have no valid trial (200, 100.5 frames/s)")
+        );
+        assert_eq!(incomplete(&[]), None);
+    }
 }
