@@ -67,7 +67,8 @@ pub struct FrameResult {
     /// Sustain of the trial that the figure comes from, in seconds.
     pub trial_s: Option<f64>,
     /// Lost share of the frames sent in the lowest trial that failed, 0 to 1; `None` where the tester's own
-    /// sockets lost some of them.
+    /// sockets lost some of them, or where the trial ended early because it could not pass any more: that
+    /// counts its answers, but not yet all of its losses.
     pub loss_at_upper: Option<f64>,
     /// What each goal of an MLRsearch found (RFC 9971); `goals[0]` is the answer, the others are tolerant.
     pub goals: Vec<GoalFigure>,

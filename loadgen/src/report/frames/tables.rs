@@ -131,7 +131,17 @@ fn letters(result: &FrameResult) -> Option<String> {
 /// What a reader of a result must know: why it is not decided, warnings.
 fn remarks(result: &FrameResult) -> String {
     let why = (result.exit != Exit::Met).then(|| result.reason.clone());
-    why.into_iter().chain(result.warnings.iter().cloned()).collect::<Vec<_>>().join("; ")
+    why.into_iter().chain(result.warnings.iter().cloned()).chain(no_loss(result)).collect::<Vec<_>>().join("; ")
+}
+
+/// Why the loss at the lowest load that failed is not stated.
+fn no_loss(result: &FrameResult) -> Option<String> {
+    let upper = result.upper_fps.filter(|_| result.loss_at_upper.is_none())?;
+    Some(format!(
+        "the loss at {} frames/s is not stated: no trial there counted all of its losses to the end, and the DUT's alone \
+         (one that cannot pass any more ends early)",
+        amount(upper)
+    ))
 }
 
 fn or_nothing(value: Option<f64>, text: impl Fn(f64) -> String) -> String {

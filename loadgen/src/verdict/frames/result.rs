@@ -79,14 +79,16 @@ impl<'a> Measured<'a> {
         self.trials.iter().filter(|trial| trial.purpose != Purpose::Ceiling && matches!(trial.load, TrialLoad::Rate(_)))
     }
 
-    /// The longest trial at the lowest load that failed, of those whose loss is the DUT's alone.
+    /// The longest trial at the lowest load that failed, of those whose loss is the DUT's alone and was counted
+    /// to the end: an answer counts at once, a loss only after its timeout, so that of a trial which ended early
+    /// the last losses are missing.
     fn failing(&self, upper: Option<f64>) -> Option<&'a TrialRecord> {
         let upper = upper?;
         let same = |trial: &&TrialRecord| (trial.load.amount() - upper).abs() <= 1e-6 * upper.max(1.0);
         let failed = self.through_dut().filter(|trial| trial.purpose.is_searching()).filter(same);
         let counts = |trial: &&TrialRecord| {
             let judged = passes(self.plan, trial);
-            judged.decided && !judged.passed && !lost_by_tester(trial)
+            judged.decided && !judged.passed && trial.ended_early.is_none() && !lost_by_tester(trial)
         };
         failed.filter(counts).max_by_key(|trial| trial.sustain)
     }

@@ -300,6 +300,27 @@ fn what_the_tester_dropped_itself_is_no_loss_of_the_dut() {
 }
 
 #[test]
+fn the_loss_of_a_trial_that_ended_early_is_not_stated() {
+    let plan = parts::of(&imix()).remove(0);
+    let result = |ended_early| {
+        let ask = |purpose, load| Ask { purpose, load, sustain: Duration::from_secs(5) };
+        let trial = |number, purpose, load: f64| {
+            record(number, &plan, ask(purpose, load), TrialLoad::Rate(load), &|load| load.min(2_000.0))
+        };
+        let mut trials = [trial(1, Purpose::Bisect, 4_000.0), trial(2, Purpose::Confirm, 2_000.0)];
+        trials[0].ended_early = ended_early;
+        let found = Some(Found { lower: Some(2_000.0), upper: Some(4_000.0), at_least: false });
+        let part = Part { plan: &plan, trials: &trials, found, ceiling: None, context: Context::default() };
+        answer(&plan, &[part], Vec::new()).unwrap().frames.unwrap().results.remove(0)
+    };
+    let whole = result(None);
+    assert_eq!((whole.loss_at_upper, whole.per_size.len()), (Some(0.5), 2));
+    // Its last losses had no time to be counted, neither in the whole nor by size.
+    let early = result(Some(EndedEarly::CannotPass));
+    assert_eq!((early.loss_at_upper, early.per_size.len(), early.upper_fps), (None, 1, Some(4_000.0)));
+}
+
+#[test]
 fn frames_that_were_never_sent_are_no_loss() {
     let plan = parts::of(&rfc2544(&[64], 0.1)).remove(0);
     let ask = Ask { purpose: Purpose::Sweep, load: 1_000.0, sustain: Duration::from_secs(2) };
