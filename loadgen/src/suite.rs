@@ -203,6 +203,16 @@ fn quiet_cores(plan: &Plan) -> Vec<usize> {
     allowed.into_iter().filter(|core| !placement.dut.contains(core)).collect()
 }
 
+/// How long a DUT is left alone after a trial, whatever the reflectors see: of datagrams, which leave no open
+/// connection, nothing else would be waited for.
+fn settling(plan: &Plan) -> Duration {
+    match (plan.profile, plan.load.unit) {
+        // RFC 2544, 23: at least 5 s for the DUT to settle.
+        (Profile::Rfc, Unit::FramesPerSecond) => Duration::from_secs(5),
+        _ => Duration::ZERO,
+    }
+}
+
 /// A run under way.
 struct Run<'a> {
     plan: &'a Plan,
@@ -436,6 +446,7 @@ impl<'a> Run<'a> {
             (Profile::Rfc, _) => Duration::from_secs(5),
             (Profile::Standard | Profile::Ci, _) => IDLE_WAIT,
         };
+        self.interrupt.wait(settling(self.plan));
         let idle = self.testbed.wait_idle(bound);
         if !idle && self.plan.load.unit == Unit::Connections && !self.must_stop() {
             self.warnings.push(format!(
@@ -520,5 +531,22 @@ impl Stopped {
         }
         written?;
         Ok(Finished { answer, trials: self.trials, folder: path.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_under_profile_rfc_frames_leave_the_dut_time_to_settle() {
+        let mut plan = crate::report::fixture::frames::rfc2544().plan.clone();
+        let mut of = |profile, unit| {
+            (plan.profile, plan.load.unit) = (profile, unit);
+            settling(&plan).as_secs()
+        };
+        assert_eq!(of(Profile::Rfc, Unit::FramesPerSecond), 5);
+        assert_eq!(of(Profile::Standard, Unit::FramesPerSecond), 0);
+        assert_eq!(of(Profile::Rfc, Unit::ConnectionsPerSecond), 0);
     }
 }

@@ -111,6 +111,9 @@ fn shoulds(plan: &Plan, udp: &UdpPlan) -> Vec<String> {
     }
     if plan.load.phases.ramp_up.is_zero() {
         others.push("nothing is sent before a trial for devices to learn from (RFC 2544, 23)".to_owned());
+    } else {
+        others
+            .push("no pause of 2s between the frames that devices learn from and the trial (RFC 2544, 23)".to_owned());
     }
     let has_ceiling = plan.testbed.reflectors > 0 || !plan.testbed.remote_reflectors.is_empty();
     if !has_ceiling && !matches!(plan.testbed.dut.kind, DutKind::None) {

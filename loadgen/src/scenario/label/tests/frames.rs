@@ -26,6 +26,7 @@ fn a_plan_of_profile_rfc_towards_another_host_keeps_every_must() {
         [
             "kernel sockets keep no gap between frames and reach no line rate (RFC 2544, 20 and 21)",
             "one service address, not also 256 destination networks (RFC 2544, 12)",
+            "no pause of 2s between the frames that devices learn from and the trial (RFC 2544, 23)",
             "the maximum offered load is not measured without the DUT (RFC 2285, 3.5.3)",
         ]
     );
