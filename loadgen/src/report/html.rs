@@ -68,7 +68,7 @@ impl Page<'_> {
             }),
             "times": delay_word(plan),
             "operations": if is_frames { "frames" } else { "operations" },
-            "frames_first": frames::tables::first(answer.frames.as_ref()),
+            "frames_first": frames::tables::first(plan, answer.frames.as_ref()),
             "frames_more": frames::tables::more(plan, all, answer.frames.as_ref()),
             "latency": shown.map(|record| latency(record).value()),
             "latency_mark": shown.and_then(latency_mark),

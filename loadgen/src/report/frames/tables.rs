@@ -5,7 +5,7 @@ use wire::frame::IpVersion;
 
 use super::books::{Directions, Way};
 use super::results::{is_at_throughput, verdict};
-use super::words::{delay, of_maximum, sweep as sweep_text, throughput as throughput_text};
+use super::words::{delay, of_maximum, sweep as sweep_text, throughput as throughput_text, tolerated};
 use super::{names, udp_of};
 use crate::measure::TrialRecord;
 use crate::report::rows::load_text;
@@ -17,14 +17,10 @@ use crate::verdict::answer::Exit;
 use crate::verdict::frames::{FrameResult, FrameSuite, FramesAnswer};
 
 /// Sections that stand above all others of the page: what a suite found.
-pub(in crate::report) fn first(answer: Option<&FramesAnswer>) -> Vec<Value> {
+pub(in crate::report) fn first(plan: &Plan, answer: Option<&FramesAnswer>) -> Vec<Value> {
     let Some(answer) = answer else { return Vec::new() };
-    let lead = match answer.suite {
-        FrameSuite::Rfc2544 => RFC2544_LEAD,
-        FrameSuite::Imix => IMIX_LEAD,
-    };
     let mut sections = vec![with_lines(
-        section("throughput", "Throughput", lead, throughput(answer)),
+        section("throughput", "Throughput", &lead(plan, answer.suite), throughput(answer)),
         answer.results.iter().filter_map(letters),
     )];
     sections.extend(goals(answer).map(|grid| section("goals", "Other goals", GOALS_LEAD, grid)));
@@ -49,8 +45,23 @@ pub(in crate::report) fn more(plan: &Plan, trials: &[TrialRecord], answer: Optio
     sections
 }
 
-const RFC2544_LEAD: &str = "Highest load at which every frame sent came back as it was (RFC 2544, 26.1), each size by itself. MOL is what tester and reflectors reached without the DUT; bits per second are computed from the frame size: L1 with preamble and gap, L2 frames with FCS, L3 IP packets.";
-const IMIX_LEAD: &str = "Highest load of the mix at which every frame sent came back as it was. The result holds for this sequence only (RFC 6985); MOL is what tester and reflectors reached without the DUT; bits per second: L1 with preamble and gap, L2 frames with FCS, L3 IP packets.";
+/// What the throughput is, by the loss that the first goal allows.
+fn lead(plan: &Plan, suite: FrameSuite) -> String {
+    let carried = match tolerated(plan) {
+        None => "every frame sent came back as it was".to_owned(),
+        Some(loss) => format!("{loss}, where RFC 2544, 26.1 allows no loss"),
+    };
+    match suite {
+        FrameSuite::Rfc2544 if tolerated(plan).is_none() => {
+            format!("Highest load at which {carried} (RFC 2544, 26.1), each size by itself. {RFC2544_LEAD}")
+        }
+        FrameSuite::Rfc2544 => format!("Highest load at which {carried}; each size by itself. {RFC2544_LEAD}"),
+        FrameSuite::Imix => format!("Highest load of the mix at which {carried}. {IMIX_LEAD}"),
+    }
+}
+
+const RFC2544_LEAD: &str = "MOL is what tester and reflectors reached without the DUT; bits per second are computed from the frame size: L1 with preamble and gap, L2 frames with FCS, L3 IP packets.";
+const IMIX_LEAD: &str = "The result holds for this sequence only (RFC 6985); MOL is what tester and reflectors reached without the DUT; bits per second: L1 with preamble and gap, L2 frames with FCS, L3 IP packets.";
 const GOALS_LEAD: &str =
     "The same trials judged by other goals (RFC 9971): so much loss, exceeded in so much of the time.";
 const LOSS_LEAD: &str = "From the highest load down (RFC 2544, 26.3). Loss is counted among the frames that were sent; what the tester did not send stands beside it.";

@@ -2,9 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
+
+use wire::units::Percent;
 
 use crate::report::fixture::frames as fixture;
 use crate::report::fixture::{Run, Scratch, write};
+use crate::scenario::Plan;
+use crate::scenario::plan::{Comparison, Expectation, GoalPlan, Metric, SearchPlan};
 
 type Rows = Vec<HashMap<String, String>>;
 
@@ -56,6 +61,37 @@ fn throughput_has_the_promised_columns_and_a_row_for_each_size() {
     assert_eq!(column(&rows, "protocol"), ["UDP/IPv4"; 3]);
     assert_eq!(column(&rows, "verdict"), ["pass"; 3]);
     assert!(!path.join("imix.csv").exists());
+}
+
+#[test]
+fn a_throughput_that_may_lose_frames_is_not_called_free_of_loss() {
+    let run = fixture::rfc2544();
+    let lead = |plan: &Plan| {
+        let sections = super::tables::first(plan, run.answer.frames.as_ref());
+        sections[0]["lead"].as_str().unwrap().to_owned()
+    };
+    let strict =
+        "Highest load at which every frame sent came back as it was (RFC 2544, 26.1), each size by itself. MOL";
+    assert!(lead(&run.plan).starts_with(strict), "{}", lead(&run.plan));
+    let goal = GoalPlan {
+        loss: Some(Percent::from_ratio(0.005).unwrap()),
+        exceed: Percent::from_ratio(0.5).unwrap(),
+        final_sustain: Duration::from_secs(5),
+        duration_sum: Duration::from_secs(5),
+        width: Percent::from_ratio(0.01).unwrap(),
+    };
+    let mut plan = run.plan.clone();
+    let mut maximum = plan.search.maximum().unwrap().clone();
+    maximum.goals = vec![goal];
+    plan.search = SearchPlan::Mlr(maximum);
+    let tolerant =
+        "at which at most 0.5 % of the frames sent were lost in all but 50 % of the time, where RFC 2544, 26.1";
+    assert!(lead(&plan).contains(tolerant) && !lead(&plan).contains("every frame"), "{}", lead(&plan));
+    plan.search = run.plan.search.clone();
+    let limit = "failed <= 0.1%".to_owned();
+    plan.expect =
+        vec![Expectation { metric: Metric::Failed, comparison: Comparison::LessOrEqual, value: 0.001, text: limit }];
+    assert!(lead(&plan).contains("at most 0.1 % of the frames sent were lost,"), "{}", lead(&plan));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! Times of frames are round trips from user space to user space through the kernels of both ends. They
 //! are called delay, never latency: that word is kept for what RFC 2544, 26.2 defines.
 
+use wire::units::Percent;
+
 use super::books::{Directions, Way, batch_mean};
 use super::results::{at_throughput, verdict};
 use super::{names, udp_of};
@@ -11,6 +13,7 @@ use crate::report::text::{NOTHING, amount, count, maybe_span, share, span, table
 use crate::scenario::Plan;
 use crate::verdict::answer::{Bound, Exit};
 use crate::verdict::frames::{Delay, FrameResult, FrameSuite, FramesAnswer};
+use crate::verdict::loss_limit;
 
 /// What times of an operation are called.
 pub(in crate::report) fn delay_word(plan: &Plan) -> &'static str {
@@ -32,6 +35,20 @@ pub(in crate::report) fn meaning(latency: Latency) -> &'static str {
 pub(in crate::report) fn throughput(result: &FrameResult) -> String {
     let bound = if result.bound == Bound::Lower { "≥ " } else { "" };
     result.fps.map_or_else(|| NOTHING.to_owned(), |fps| format!("{bound}{}", amount(fps)))
+}
+
+/// The loss that the throughput of a plan may have: `at most 0.5 % of the frames sent were lost`; `None` if it
+/// may have none.
+pub(in crate::report) fn tolerated(plan: &Plan) -> Option<String> {
+    let goal = plan.search.maximum().and_then(|maximum| maximum.goals.first());
+    let loss = goal.and_then(|goal| goal.loss).map_or_else(|| loss_limit(plan), Percent::as_ratio);
+    let exceed = goal.map_or(0.0, |goal| goal.exceed.as_ratio());
+    let lost = match loss {
+        0.0 => "no frame sent was lost".to_owned(),
+        loss => format!("at most {} of the frames sent were lost", share(loss)),
+    };
+    let most = if exceed > 0.0 { format!(" in all but {} of the time", share(exceed)) } else { String::new() };
+    (loss > 0.0 || exceed > 0.0).then(|| format!("{lost}{most}"))
 }
 
 /// A time in microseconds that may be missing.

@@ -7,7 +7,9 @@ use super::canvas::{BLUE, Chart, Dot, Form, GREEN, GREY, INK, ORANGE, PURPLE, SK
 use super::{Material, Omitted};
 use crate::report::frames::names;
 use crate::report::frames::results::at_upper;
+use crate::report::frames::words::tolerated;
 use crate::report::text::{amount, share};
+use crate::scenario::Plan;
 use crate::verdict::frames::{FrameResult, FrameSuite, FramesAnswer, SizeLoss};
 
 /// Colours of the sizes of a sweep, in turn.
@@ -17,15 +19,19 @@ const COLOURS: [RGBColor; 8] = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK
 pub(super) fn of_suite(material: &Material<'_>) -> Vec<(&'static str, Result<Chart, Omitted>)> {
     let Some(answer) = &material.answer.frames else { return Vec::new() };
     match answer.suite {
-        FrameSuite::Rfc2544 => vec![("throughput", throughput(answer)), ("loss", loss(answer))],
+        FrameSuite::Rfc2544 => vec![("throughput", throughput(material.plan, answer)), ("loss", loss(answer))],
         FrameSuite::Imix => vec![("loss", loss(answer)), ("sizes", sizes(answer))],
     }
 }
 
 /// Frames per second over the frame size with the line of the declared speed and that of the tester
 /// without the DUT (RFC 2544, 26.1).
-fn throughput(answer: &FramesAnswer) -> Result<Chart, Omitted> {
-    let caption = "frames per second without loss over the frame size, beside what the declared speed of the links allows and what tester and reflectors reached without the DUT";
+fn throughput(plan: &Plan, answer: &FramesAnswer) -> Result<Chart, Omitted> {
+    let lost = tolerated(plan).map_or_else(|| "without loss".to_owned(), |loss| format!("at which {loss},"));
+    let caption = format!(
+        "frames per second {lost} over the frame size, beside what the declared speed of the links allows and what \
+         tester and reflectors reached without the DUT"
+    );
     let mut results: Vec<(f64, &FrameResult)> =
         answer.results.iter().filter_map(|result| Some((f64::from(result.frames.size?.frame()), result))).collect();
     results.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -38,7 +44,7 @@ fn throughput(answer: &FramesAnswer) -> Result<Chart, Omitted> {
     };
     let measured: Vec<Dot> = results.iter().filter_map(dots).collect();
     if measured.is_empty() {
-        return Err(Omitted::new(caption, "no size has a throughput"));
+        return Err(Omitted::new(&caption, "no size has a throughput"));
     }
     let name = answer.link_bps.map_or_else(String::new, |bits| format!("declared {}", names::bit_rate(bits as f64)));
     let mut series = vec![Series { name: "throughput".to_owned(), colour: BLUE, form: Form::Points(measured) }];
@@ -54,7 +60,7 @@ fn throughput(answer: &FramesAnswer) -> Result<Chart, Omitted> {
         series.iter().flat_map(|series| super::charts::positions(&series.form)).map(|at| at.1).fold(0.0, f64::max);
     let largest = results.last().map_or(0.0, |(size, _)| *size);
     Ok(chart(
-        ("throughput over the frame size".to_owned(), caption.to_owned()),
+        ("throughput over the frame size".to_owned(), caption),
         Axis::from_zero("frame size in bytes, FCS included", largest, 8),
         Axis::from_zero("frames/s", highest, 6),
         series,
