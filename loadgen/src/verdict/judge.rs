@@ -12,6 +12,7 @@ use wire::frame::FrameSize;
 use super::answer::{Answer, Bound, Exit, Figure, GoalFigure, Mismatch};
 use super::expectation::{self, Basis};
 use super::limit::{Facts, Finding, Inquiry, Workers, find};
+use super::observed::cite;
 use super::pass::{Passed, is_testers_doing, passes};
 use super::usage::Usage;
 use super::{Evidence, Judged, LimitedBy, Validation, Verdict, observed, searched, warning};
@@ -404,7 +405,8 @@ impl Ending<'_> {
             return Some((Exit::Undecided, format!("undecided: the trial is invalid: {reasons}{ceiling}")));
         }
         if self.basis.not_valid {
-            return Some((Exit::Undecided, format!("undecided: by RFC 9411 no valid result: {reasons}")));
+            let source = cite(self.case.plan, "RFC 9411", "RFC 2285, 3.5");
+            return Some((Exit::Undecided, format!("undecided: by {source} no valid result: {reasons}")));
         }
         let undecided: Vec<&str> = self
             .judged

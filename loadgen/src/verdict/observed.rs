@@ -78,8 +78,8 @@ fn pinning(trial: &TrialRecord) -> impl Iterator<Item = String> {
     unpinned.map(|warning| format!("{warning} (RFC 8172, 3.4)"))
 }
 
-/// The text that the workload's test follows.
-fn cite(plan: &Plan, connections: &'static str, frames: &'static str) -> &'static str {
+/// The text for the workload: which standard its test follows, what that calls a thing.
+pub(super) fn cite(plan: &Plan, connections: &'static str, frames: &'static str) -> &'static str {
     if plan.load.unit == Unit::FramesPerSecond { frames } else { connections }
 }
 

@@ -7,6 +7,7 @@ use crate::scenario::plan::DutKind;
 use super::answer::Figure;
 use super::expectation::lag_share;
 use super::limit::{CEILING_SHARE_MAX, CEILING_SHARE_WARN};
+use super::observed::cite;
 use super::pass::Passed;
 use super::usage::Usage;
 use super::validity::{Resolution, Validation};
@@ -20,7 +21,7 @@ pub(super) fn of(plan: &Plan, trial: &TrialRecord, passed: &Passed, figures: &[F
     let usage = Usage::of(trial);
     let all = [
         ceiling(plan, figures),
-        lag(trial),
+        lag(plan, trial),
         steal(usage.as_ref()),
         throttled(usage.as_ref()),
         slots(trial),
@@ -50,17 +51,20 @@ fn ceiling(plan: &Plan, figures: &[Figure]) -> Option<String> {
     let share = figure.value / figure.ceiling.filter(|ceiling| *ceiling > 0.0)?;
     (share > CEILING_SHARE_WARN && share <= CEILING_SHARE_MAX).then(|| {
         format!(
-            "little margin: the figure is {:.0}% of what the testbed reaches without the DUT (RFC 9411, 5 asks for a \
-             margin): give the generator more cores, or set cpu_quota in the DUT's file",
-            share * 100.0
+            "little margin: the figure is {:.0}% of what the testbed reaches without the DUT ({}): give the \
+             generator more cores, or set cpu_quota in the DUT's file",
+            share * 100.0,
+            cite(plan, "RFC 9411, 5 asks for a margin", "maximum offered load: RFC 2285, 3.5.3")
         )
     })
 }
 
-fn lag(trial: &TrialRecord) -> Option<String> {
+fn lag(plan: &Plan, trial: &TrialRecord) -> Option<String> {
     let share = lag_share(trial).filter(|share| *share > LAG_SHARE_MAX)?;
+    // What RFC 2544, 26.2 calls latency is not measured between kernel sockets.
+    let times = cite(plan, "latencies", "delays");
     Some(format!(
-        "latencies carry the generator's own lateness: its lag p99 is {:.0}% of the response time's p99 (limit 10%): \
+        "{times} carry the generator's own lateness: its lag p99 is {:.0}% of the response time's p99 (limit 10%): \
          lower the load or give the generator a core of its own",
         share * 100.0
     ))

@@ -367,7 +367,8 @@ pub(in crate::report) fn method(plan: &Plan, udp: &UdpPlan) -> Vec<(&'static str
         lines.push(("links", format!("veth, MTU {} B, offloads {offloads}", count(links.mtu.into()))));
     }
     if udp.ip_version == IpVersion::V6 {
-        lines.push(("smallest frame", "84 B over IPv6 (RFC 5180): 64 B have no room for its headers".to_owned()));
+        lines
+            .push(("smallest frame", "84 B over IPv6 (RFC 8219, 5.1.1): 64 B have no room for its headers".to_owned()));
     }
     lines
 }

@@ -5,7 +5,8 @@ use wire::ledger::UdpLedger;
 
 use super::*;
 use crate::measure::record::{FrameCounts, FrameRecord};
-use crate::scenario::plan::{DutKind, Forwarding};
+use crate::scenario::plan::{DutKind, Forwarding, Profile};
+use crate::verdict::answer::Figure;
 
 /// A search for frames per second through the kernel.
 fn fps(search: &str, expect: &str) -> Plan {
@@ -131,6 +132,33 @@ fn a_load_is_confirmed_by_all_of_its_frames() {
     assert!(passes(&climb(), &unsent(Purpose::Sweep)).decided);
     let answer = run(|trial| *trial = unsent(Purpose::Bisect));
     assert_eq!(answer.limited_by, Some(LimitedBy::Generator), "{}", answer.reason);
+}
+
+#[test]
+fn texts_about_frames_cite_what_their_test_follows() {
+    let mut plan = fps("rate = 10000\n[search]\nmethod = \"fixed\"", "");
+    plan.profile = Profile::Rfc;
+    let mut trial = frames(1, Purpose::Fixed, 9_995.0, 0);
+    trial.due = 100_000;
+    trial.outcomes.add(Outcome::UnsentLate, 50);
+    trial.outcomes_all = trial.outcomes;
+    for _ in 0..1_000 {
+        trial.latencies.record(Latency::Lag, 1_000_000);
+    }
+    let passed = passes(&plan, &trial);
+    let figure = run(|_| ()).figures.remove(0);
+    let figures = [Figure { value: 4_000.0, ceiling: Some(5_000.0), ..figure }];
+    let warnings = warning::of(&plan, &trial, &passed, &figures);
+    assert!(warnings.iter().any(|text| text.starts_with("delays carry the generator's own lateness")), "{warnings:?}");
+    assert!(warnings.iter().any(|text| text.contains("maximum offered load: RFC 2285, 3.5.3")), "{warnings:?}");
+    assert!(warnings.iter().all(|text| !text.contains("latenc") && !text.contains("RFC 9411")), "{warnings:?}");
+    // Few enough never left in the outcomes, too many by the count of what was sent.
+    let mut trial = frames(1, Purpose::Fixed, 10_000.0, 0);
+    record(&mut trial).sustain.sent -= 1_000;
+    trial.sustain = crate::scenario::final_sustain(&plan);
+    let answer = one_fixed(&plan, trial);
+    assert!(answer.reason.contains("by RFC 2285, 3.5 no valid result"), "{}", answer.reason);
+    assert!(!answer.reason.contains("RFC 9411"), "{}", answer.reason);
 }
 
 /// Ceiling 50,000, qualified at 1,000, failed at 21,000 with lost frames, confirmed at 20,000.
