@@ -374,7 +374,8 @@ mod tests {
     fn the_page_of_a_mix_is_named_by_its_genome() {
         let page = page_of(fixture::frames::imix());
         assert_sound(&page);
-        for text in ["CUSTOM IMIX - ABAABACABAAB", "A = 40, B = 576, C = 1,500 B of IP", "chart-sizes", "Loss by size"]
+        for text in
+            ["CUSTOM IMIX - ABAABACABAAB", "A = 40 B, B = 576 B, C = 1500 B of IP", "chart-sizes", "Loss by size"]
         {
             assert!(page.contains(text), "{text} is missing");
         }

@@ -97,10 +97,7 @@ fn suite(lines: &mut Lines, frames: &FramesAnswer) {
     lines.line("suite", &format!("{}, {}", words::suite_name(frames.suite), names::protocol(frames.ip_version)));
     lines.line("answer", &words::suite(frames));
     for result in &frames.results {
-        let letters = &result.frames.letters;
-        if !letters.is_empty() {
-            lines.line("", &names::letters(letters));
-        }
+        result.frames.letters_text.iter().for_each(|text| lines.line("", text));
     }
     let mut label = "loss";
     for text in frames.results.iter().filter_map(words::sweep) {

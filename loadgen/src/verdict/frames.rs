@@ -8,7 +8,7 @@
 //! so nothing here is called latency. Only `delays[].of_throughput == 1` was measured at the throughput.
 
 use serde::{Deserialize, Serialize};
-use wire::frame::{FrameSize, IpVersion};
+use wire::frame::{FrameSize, IpVersion, Layer};
 
 use super::LimitedBy;
 use super::answer::{Bound, Exit, GoalFigure};
@@ -114,10 +114,16 @@ pub struct FramesSent {
     pub mean_frame: f64,
     /// Mean bytes of an IP packet.
     pub mean_ip: f64,
-    /// The sizes of a sequence with the letters A, B, C … of its genome; empty for one size or random
-    /// lengths.
-    pub letters: Vec<FrameSize>,
-    /// The genome of a sequence (RFC 6985, 4), letters as above: `ABAABACABAAB`.
+    /// The name of the mix as in the plan: `CUSTOM IMIX - ABAABACABAAB`.
+    pub name: String,
+    /// The letters of the genome with their sizes; empty for one size or random lengths.
+    pub letters: Vec<(char, FrameSize)>,
+    /// What the letters mean, where they are not those of RFC 6985, 4.
+    pub letters_text: Option<String>,
+    /// The layer whose lengths the sizes of a mix are told by.
+    pub layer: Layer,
+    /// The genome of a sequence (RFC 6985, 4), letters as above and never cut: `ABAABACABAAB`; of random
+    /// lengths their range.
     pub genome: Option<String>,
     /// Smallest and largest size of random lengths.
     pub random: Option<(FrameSize, FrameSize)>,

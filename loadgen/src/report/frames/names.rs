@@ -1,13 +1,13 @@
 //! Names of what was sent, and its bits. Pure.
 //!
-//! A mix is named by its genome, because results of one sequence do not hold for another (RFC 6985, 3);
-//! its letters stand for lengths of IP packets, which padding to the shortest frame does not change.
+//! A mix has the name that the plan gives it, its genome, because results of one sequence do not hold for
+//! another (RFC 6985, 3).
 
 use wire::frame::{FrameSize, IpVersion, Layer};
 
 use crate::measure::TrialRecord;
 use crate::measure::record::FrameRecord;
-use crate::report::text::{amount, count};
+use crate::report::text::amount;
 use crate::scenario::Plan;
 use crate::scenario::mix::Mix;
 use crate::verdict::answer::{Answer, Figure};
@@ -15,17 +15,13 @@ use crate::verdict::frames::{FramesSent, LayerRates};
 
 use super::udp_of;
 
-/// Letters of a genome in a name; all of it stands in `imix.csv`.
-const GENOME_MAX: usize = 40;
+/// Characters of a name in a table: all of a genome that is not told in runs. The whole genome stands in
+/// `imix.csv`.
+const NAME_MAX: usize = 80;
 
 /// The name of what a result was measured with: `64 B`, `CUSTOM IMIX - ABAABACABAAB`.
 pub(in crate::report) fn sent(frames: &FramesSent) -> String {
-    match (frames.size, &frames.genome, frames.random) {
-        (Some(size), ..) => format!("{size} B"),
-        (None, Some(genome), _) => imix(genome),
-        (None, None, Some((min, max))) => random(min, max),
-        (None, None, None) => format!("mean {} B", amount(frames.mean_frame)),
-    }
+    frames.size.map_or_else(|| cut(&frames.name), |size| format!("{size} B"))
 }
 
 /// The name of what a figure of a suite was measured with; `None` for any other figure.
@@ -35,11 +31,10 @@ pub(in crate::report) fn figure(answer: &Answer, figure: &Figure) -> Option<Stri
 }
 
 /// The name of a mix as planned.
-pub(in crate::report) fn mix(mix: &Mix) -> String {
+pub(in crate::report) fn mix(mix: &Mix, mtu: u32) -> String {
     match mix {
         Mix::Fixed { size } => format!("{size} B"),
-        Mix::Sequence { order, .. } => imix(&order.iter().map(|&at| char::from(b'A' + at % 26)).collect::<String>()),
-        Mix::Random { min, max } => random(*min, *max),
+        Mix::Sequence { .. } | Mix::Random { .. } => cut(&mix.name(mtu)),
     }
 }
 
@@ -50,7 +45,7 @@ pub(in crate::report) fn trial(plan: &Plan, record: &TrialRecord) -> Option<Stri
         (Mix::Fixed { .. }, Some(frames)) => only_size(frames),
         _ => None,
     };
-    Some(own.map_or_else(|| mix(&udp.mix), |size| format!("{size} B")))
+    Some(own.map_or_else(|| mix(&udp.mix, plan.testbed.links.mtu), |size| format!("{size} B")))
 }
 
 /// Mean bits of the frames of a trial on a layer; `None` for what sends no frames.
@@ -66,12 +61,6 @@ pub(in crate::report) fn only_size(frames: &FrameRecord) -> Option<FrameSize> {
         [only] => Some(only.size),
         _ => None,
     }
-}
-
-/// What the letters of a genome stand for: `A = 40, B = 576, C = 1,500 B of IP`.
-pub(in crate::report) fn letters(sizes: &[FrameSize]) -> String {
-    let each = ('A'..).zip(sizes).map(|(letter, size)| format!("{letter} = {}", count(size.ip().into())));
-    format!("{} B of IP", each.collect::<Vec<_>>().join(", "))
 }
 
 /// The protocol over the frames: `UDP/IPv4`.
@@ -104,37 +93,57 @@ pub(in crate::report) fn rates(plan: &Plan, record: &TrialRecord, fps: f64) -> O
     Some(LayerRates { l1: of(Layer::L1)?, l2: of(Layer::L2)?, l3: of(Layer::L3)? })
 }
 
-fn imix(genome: &str) -> String {
-    let whole = genome.chars().count();
-    if whole <= GENOME_MAX {
-        return format!("CUSTOM IMIX - {genome}");
+fn cut(name: &str) -> String {
+    match name.char_indices().nth(NAME_MAX) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
     }
-    let begin: String = genome.chars().take(GENOME_MAX).collect();
-    format!("CUSTOM IMIX - {begin}… ({} frames)", count(whole as u64))
-}
-
-fn random(min: FrameSize, max: FrameSize) -> String {
-    format!("random {min} to {max} B")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::plan::{Tuples, UdpPlan};
 
-    fn size(ip: u32) -> FrameSize {
-        FrameSize::of_ip(ip).unwrap()
+    fn udp(mix: Mix) -> UdpPlan {
+        UdpPlan {
+            ip_version: IpVersion::V4,
+            mix,
+            streams: 1.try_into().unwrap(),
+            tuples: Tuples::Fixed,
+            burst: 1.try_into().unwrap(),
+        }
     }
 
     #[test]
-    fn a_mix_is_named_by_its_genome_and_a_long_one_is_cut() {
-        let sizes = vec![size(40), size(576), size(1_500)];
-        let order = vec![0, 1, 0, 0, 1, 0, 2, 0, 1, 0, 0, 1];
-        assert_eq!(mix(&Mix::Sequence { sizes: sizes.clone(), order }), "CUSTOM IMIX - ABAABACABAAB");
-        assert_eq!(letters(&sizes), "A = 40, B = 576, C = 1,500 B of IP");
-        let long = mix(&Mix::Sequence { sizes, order: [0, 1].repeat(500) });
-        assert_eq!(long, format!("CUSTOM IMIX - {}… (1,000 frames)", "AB".repeat(20)));
-        assert_eq!(mix(&Mix::Random { min: size(46), max: size(1_500) }), "random 64 to 1518 B");
-        assert_eq!(mix(&Mix::Fixed { size: size(46) }), "64 B");
+    fn a_result_and_a_plan_have_one_name_for_a_mix() {
+        let ip = |ip: u32| FrameSize::of_ip(ip).unwrap();
+        let frame = |frame: u32| FrameSize::of_frame(frame).unwrap();
+        let simple = Mix::Sequence { sizes: vec![ip(40), ip(576), ip(1_500)], order: vec![0, 1, 0, 2] };
+        let standard = Mix::Sequence { sizes: vec![frame(64), frame(512), frame(1_518)], order: vec![0, 1, 2, 0] };
+        let range = Mix::Random { min: frame(64), max: frame(1_518) };
+        let cases = [
+            (simple, "CUSTOM IMIX - ABAC", "ABAC", Layer::L3),
+            (standard, "IMIX - adga", "adga", Layer::L2),
+            (range, "random 64 to 1518 bytes", "random 64 to 1518 bytes", Layer::L2),
+        ];
+        for (sizes, name, genome, layer) in cases {
+            let frames = FramesSent::of(&udp(sizes.clone()), 1_500);
+            assert_eq!((sent(&frames).as_str(), mix(&sizes, 1_500).as_str()), (name, name));
+            assert_eq!(
+                (sizes.name(1_500).as_str(), frames.genome.as_deref(), frames.layer),
+                (name, Some(genome), layer)
+            );
+        }
+        assert_eq!(mix(&Mix::Fixed { size: frame(64) }, 1_500), "64 B");
+    }
+
+    #[test]
+    fn a_long_name_is_cut_but_not_its_genome() {
+        let sizes = [40, 576].map(|ip| FrameSize::of_ip(ip).unwrap()).to_vec();
+        let frames = FramesSent::of(&udp(Mix::Sequence { sizes, order: [0, 1].repeat(500) }), 1_500);
+        assert_eq!(sent(&frames), format!("CUSTOM IMIX - {}…", "A1 B1 ".repeat(11)));
+        assert_eq!(frames.genome.unwrap(), "AB".repeat(500));
     }
 
     #[test]

@@ -55,15 +55,14 @@ const THROUGHPUT: &[(&str, ResultField)] = &[
 /// Columns of a mix behind those (RFC 6985).
 const MIX: &[(&str, ResultField)] = &[
     ("genome", |r| r.result.frames.genome.clone().unwrap_or_default()),
-    // The letters stand for lengths of IP packets.
-    ("layer", |_| "l3".to_owned()),
+    ("layer", |r| r.result.frames.layer.name().to_owned()),
     ("mean_ip_b", |r| bare(r.result.frames.mean_ip)),
     ("mean_frame_b", |r| bare(r.result.frames.mean_frame)),
     ("scope", |_| SCOPE.to_owned()),
     ("per_size_loss", |r| at_upper(r.result).map(per_size).unwrap_or_default()),
     ("per_size_loss_at_throughput", |r| r.result.per_size.first().map(|of| per_size(&of.sizes)).unwrap_or_default()),
     ("letters_ip_b", |r| {
-        let sizes = ('A'..).zip(&r.result.frames.letters);
+        let sizes = r.result.frames.letters.iter();
         sizes.map(|(letter, size)| format!("{letter}={}", size.ip())).collect::<Vec<_>>().join(" ")
     }),
 ];

@@ -135,8 +135,8 @@ fn mark(exit: Exit) -> &'static str {
 fn letters(result: &FrameResult) -> Option<String> {
     let frames = &result.frames;
     let (frame, ip) = (amount(frames.mean_frame), amount(frames.mean_ip));
-    let letters = names::letters(&frames.letters);
-    (!frames.letters.is_empty()).then(|| format!("{letters}; mean {frame} B of frame, {ip} B of IP"))
+    let letters = frames.letters_text.as_ref().map(|text| format!("{text}; ")).unwrap_or_default();
+    frames.size.is_none().then(|| format!("{letters}mean {frame} B of frame, {ip} B of IP"))
 }
 
 /// What a reader of a result must know: why it is not decided, warnings.
@@ -325,7 +325,7 @@ fn planned(plan: &Plan, udp: &UdpPlan) -> String {
                 sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
             )
         }
-        _ => names::mix(&udp.mix),
+        _ => names::mix(&udp.mix, plan.testbed.links.mtu),
     }
 }
 

@@ -4,7 +4,7 @@
 //! z = the largest of this MTU), else `CUSTOM IMIX - ABAAB` with a table of what A, B … are. Sequences that
 //! are too long for a line are told in runs: `A3 B2`.
 
-use wire::frame::FrameSize;
+use wire::frame::{FrameSize, Layer};
 
 use super::order::letter;
 use super::{ETHERNET, Mix};
@@ -55,11 +55,18 @@ impl Mix {
         if !letters.iter().any(|(letter, _)| letter.is_ascii_uppercase() || *letter == 'z') {
             return None;
         }
-        // Padding makes short packets equal on Ethernet, so that a mix with one is told by its packets.
-        let by_ip = letters.iter().any(|(_, size)| size.ip() + ETHERNET < size.frame());
+        let by_ip = self.layer() == Layer::L3;
         let length = |size: &FrameSize| if by_ip { size.ip() } else { size.frame() };
         let each: Vec<String> = letters.iter().map(|(letter, size)| format!("{letter} = {} B", length(size))).collect();
         Some(format!("{} of {}", each.join(", "), if by_ip { "IP" } else { "Ethernet" }))
+    }
+
+    /// The layer whose lengths tell its sizes apart: frames, or IP packets where frames are padded.
+    pub fn layer(&self) -> Layer {
+        let is_padded = |size: &FrameSize| size.ip() + ETHERNET < size.frame();
+        let Self::Sequence { sizes, .. } = self else { return Layer::L2 };
+        // Padding makes short packets equal on Ethernet, so that a mix with one is told by its packets.
+        if sizes.iter().any(is_padded) { Layer::L3 } else { Layer::L2 }
     }
 }
 

@@ -43,7 +43,7 @@ impl<'a> Measured<'a> {
         let sweep = self.sweep();
         let clean: Vec<_> = sweep.iter().map(|point| (point.iload_fps, point.is_clean())).collect();
         FrameResult {
-            frames: sent(self.udp),
+            frames: FramesSent::of(self.udp, self.plan.testbed.links.mtu),
             theoretical_fps: theoretical_fps(self.plan),
             mol_fps: self.ceiling.map(TrialRecord::achieved_rate),
             fps: figure.map(|figure| figure.value),
@@ -204,24 +204,29 @@ fn bits_per_s(mix: &Mix, fps: f64) -> LayerRates {
     LayerRates { l1: of(Layer::L1), l2: of(Layer::L2), l3: of(Layer::L3) }
 }
 
-fn sent(udp: &UdpPlan) -> FramesSent {
-    let mix = &udp.mix;
-    let size = if let Mix::Fixed { size } = mix { Some(*size) } else { None };
-    let (letters, genome) = match mix {
-        Mix::Sequence { sizes, order } => {
-            let genome = order.iter().map(|&at| char::from(b'A'.saturating_add(at))).collect();
-            (sizes.clone(), Some(genome))
+impl FramesSent {
+    /// What a plan sends; `mtu` is the largest IP packet in bytes.
+    pub(crate) fn of(udp: &UdpPlan, mtu: u32) -> Self {
+        let mix = &udp.mix;
+        let size = if let Mix::Fixed { size } = mix { Some(*size) } else { None };
+        let letters = mix.letters(mtu);
+        let genome = match mix {
+            Mix::Sequence { order, .. } => Some(order.iter().map(|&at| letters[usize::from(at)].0).collect()),
+            Mix::Random { .. } => Some(mix.name(mtu)),
+            Mix::Fixed { .. } => None,
+        };
+        Self {
+            size,
+            payload: size.and_then(|size| size.payload(udp.ip_version)),
+            mean_frame: mix.mean_bits(Layer::L2) / 8.0,
+            mean_ip: mix.mean_bits(Layer::L3) / 8.0,
+            name: mix.name(mtu),
+            letters,
+            letters_text: mix.table(mtu),
+            layer: mix.layer(),
+            genome,
+            random: if let Mix::Random { min, max } = mix { Some((*min, *max)) } else { None },
         }
-        Mix::Fixed { .. } | Mix::Random { .. } => (Vec::new(), None),
-    };
-    FramesSent {
-        size,
-        payload: size.and_then(|size| size.payload(udp.ip_version)),
-        mean_frame: mix.mean_bits(Layer::L2) / 8.0,
-        mean_ip: mix.mean_bits(Layer::L3) / 8.0,
-        letters,
-        genome,
-        random: if let Mix::Random { min, max } = mix { Some((*min, *max)) } else { None },
     }
 }
 

@@ -175,7 +175,7 @@ fn answer_of(plan: &Plan, device: &Device<'_>) -> verdict::answer::Answer {
 fn each_size_has_its_own_throughput_and_loss_curve() {
     let mut plan = rfc2544(&[64, 512, 1_518], 0.1);
     plan.testbed.links.speed_bps = Some(10_000_000);
-    let capacity = |size: FrameSize| 1e7 / size.bits(wire::frame::Layer::L3) as f64;
+    let capacity = |size: FrameSize| 1e7 / size.bits(Layer::L3) as f64;
     let whole = answer_of(&plan, &|size, load| load.min(capacity(size)));
     let frames = whole.frames.as_ref().unwrap();
     assert_eq!((frames.suite, frames.link_bps, frames.results.len()), (FrameSuite::Rfc2544, Some(10_000_000), 3));
