@@ -11,6 +11,7 @@ use crate::measure::record::FrameRecord;
 use crate::measure::{Latency, Outcome, Role, TrialRecord};
 use crate::scenario::Plan;
 use crate::scenario::plan::{Arrivals, CloseMode, DutKind, Profile};
+use crate::verdict::Validation;
 use crate::verdict::Verdict;
 use crate::verdict::answer::{Answer, Bound, Exit, Figure};
 use crate::verdict::frames::LayerRates;
@@ -37,9 +38,16 @@ impl FigureRow<'_> {
         maybe_bare(self.record.map(of))
     }
 
+    /// Of the figure's own trial: a suite has a result for each of its figures.
+    fn validation(&self) -> &Validation {
+        let results = self.answer.frames.iter().flat_map(|frames| &frames.results);
+        let own = results.into_iter().find(|result| result.trials.contains(&self.figure.trial));
+        own.map_or(&self.answer.validation, |result| &result.validation)
+    }
+
     /// What a criterion of validity found, times `scale`; empty where it could not be applied.
     fn validity(&self, rule: &str, scale: f64) -> String {
-        let value = self.answer.validation.rule(rule).and_then(|rule| rule.value);
+        let value = self.validation().rule(rule).and_then(|rule| rule.value);
         value.map(|value| (value * scale).to_string()).unwrap_or_default()
     }
 
@@ -126,20 +134,20 @@ pub(super) const SUMMARY: &[(&str, FigureRowField)] = &[
     ("trial", |f| f.figure.trial.to_string()),
     ("exit_code", |f| f.answer.exit.code().to_string()),
     ("run", |f| f.run.to_owned()),
-    ("valid", |f| f.answer.validation.is_valid().map(|valid| valid.to_string()).unwrap_or_default()),
+    ("valid", |f| f.validation().is_valid().map(|valid| valid.to_string()).unwrap_or_default()),
     ("failed_transactions_ratio", |f| f.validity("V-a", 1.0)),
     ("rst_ratio", |f| f.validity("V-b", 1.0)),
     ("dev_rate_pct", |f| f.validity("V-c", 100.0)),
     ("dev_cc_pct", |f| f.validity("V-d", 100.0)),
     ("window_s", |f| {
-        let window = f.answer.validation.rule("V-c").and_then(|rule| rule.window_s);
+        let window = f.validation().rule("V-c").and_then(|rule| rule.window_s);
         window.map(|width| width.to_string()).unwrap_or_default()
     }),
     ("resolution_limited", |f| {
-        f.answer.validation.resolution.map(|resolution| resolution.limited.to_string()).unwrap_or_default()
+        f.validation().resolution.map(|resolution| resolution.limited.to_string()).unwrap_or_default()
     }),
     ("failed_ratio_upper95", |f| {
-        f.answer.validation.resolution.map(|found| found.failed_ratio_upper95.to_string()).unwrap_or_default()
+        f.validation().resolution.map(|found| found.failed_ratio_upper95.to_string()).unwrap_or_default()
     }),
     ("repeats", |f| f.figure.repeats.as_ref().map(|repeats| repeats.n.to_string()).unwrap_or_default()),
     ("repeats_min", |f| maybe_bare(f.figure.repeats.as_ref().map(|repeats| repeats.min))),

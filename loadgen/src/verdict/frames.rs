@@ -10,8 +10,8 @@
 use serde::{Deserialize, Serialize};
 use wire::frame::{FrameSize, IpVersion, Layer};
 
-use super::LimitedBy;
 use super::answer::{Bound, Exit, GoalFigure};
+use super::{LimitedBy, Validation};
 
 mod result;
 #[cfg(test)]
@@ -99,6 +99,8 @@ pub struct FrameResult {
     pub label: String,
     /// What was done otherwise than the RFCs ask.
     pub deviations: Vec<String>,
+    /// Whether the trial of the throughput offered its load, and what it did otherwise.
+    pub validation: Validation,
     /// Numbers of its trials.
     pub trials: Vec<u32>,
 }

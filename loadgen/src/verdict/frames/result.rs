@@ -70,6 +70,7 @@ impl<'a> Measured<'a> {
             warnings: answer.warnings.clone(),
             label: answer.label.clone(),
             deviations: answer.deviations.clone(),
+            validation: answer.validation.clone(),
             trials: self.trials.iter().map(|trial| trial.number).collect(),
         }
     }

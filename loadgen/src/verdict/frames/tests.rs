@@ -362,6 +362,36 @@ fn a_size_that_was_not_measured_leaves_the_whole_undecided_but_keeps_the_others(
 }
 
 #[test]
+fn what_was_seen_of_each_size_stands_in_the_answer_of_the_whole() {
+    let plan = rfc2544(&[64, 512], 0.1);
+    let plans = parts::of(&plan);
+    let mut walked: Vec<_> = plans.iter().map(|part| walk(part, 1, &|load| load.min(4_000.0))).collect();
+    for trial in &mut walked[1].0 {
+        // Of 512 B too few were sent.
+        trial.frames.as_mut().unwrap().sustain.sent -= trial.due / 100;
+    }
+    let part = |at: usize| Part {
+        plan: &plans[at],
+        trials: &walked[at].0,
+        found: Some(walked[at].1),
+        ceiling: None,
+        context: Context::default(),
+    };
+    let whole = answer(&plan, &[part(0), part(1)], Vec::new()).unwrap();
+    let held: Vec<_> = whole.validation.rules.iter().map(|rule| (rule.rule.as_str(), rule.holds)).collect();
+    assert_eq!(held, [("64 B: offered-load", Some(true)), ("512 B: offered-load", Some(false))]);
+    let observed = &whole.validation.observed;
+    assert!(observed.iter().any(|text| text.starts_with("512 B: offered-load: ")), "{observed:?}");
+    let results = whole.frames.unwrap().results;
+    assert_eq!(
+        results.iter().map(|result| result.validation.is_valid()).collect::<Vec<_>>(),
+        [Some(true), Some(false)]
+    );
+    let own = results.iter().map(|result| result.validation.observed.len()).sum::<usize>();
+    assert_eq!(own, observed.len());
+}
+
+#[test]
 fn a_size_that_misses_what_was_expected_makes_the_whole_miss_it() {
     let mut plan = rfc2544(&[64, 1_518], 0.1);
     plan.expect = vec![Expectation {

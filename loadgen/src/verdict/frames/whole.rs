@@ -11,7 +11,7 @@ use crate::scenario::plan::{SuitePlan, WorkloadKind};
 use crate::scenario::{Plan, compliance};
 use crate::search::Found;
 use crate::verdict::answer::{Answer, Exit, Mismatch};
-use crate::verdict::{Context, Evidence, Judged, LimitedBy, Validation};
+use crate::verdict::{Context, Evidence, Judged, LimitedBy, Validation, Validity};
 
 /// One part of a suite: the search of one size or of a mix, with its sweep.
 #[derive(Clone, Debug)]
@@ -66,7 +66,6 @@ fn join(plan: &Plan, parts: Vec<(Answer, FrameResult)>) -> Answer {
         figures: Vec::new(),
         limited_by: common_limit(&parts),
         evidence: Vec::new(),
-        // The criteria of RFC 9411 are those of one trial; each part's own result has what broke.
         validation: Validation::default(),
         judged: Vec::new(),
         books: Vec::new(),
@@ -81,6 +80,9 @@ fn join(plan: &Plan, parts: Vec<(Answer, FrameResult)>) -> Answer {
         let name = name(&result);
         let named = |text: &str| format!("{name}: {text}");
         whole.figures.extend(answer.figures);
+        let rules = answer.validation.rules.into_iter();
+        whole.validation.rules.extend(rules.map(|rule| Validity { rule: named(&rule.rule), ..rule }));
+        whole.validation.observed.extend(answer.validation.observed.iter().map(|seen| named(seen)));
         whole.evidence.extend(answer.evidence.iter().map(|seen| Evidence { text: named(&seen.text), ..seen.clone() }));
         whole.judged.extend(answer.judged.iter().map(|judged| Judged { text: named(&judged.text), ..judged.clone() }));
         whole.books.extend(answer.books.iter().map(|book| Mismatch { text: named(&book.text), ..book.clone() }));
