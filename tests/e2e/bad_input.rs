@@ -62,7 +62,7 @@ fn unknown_missing_and_contradictory_keys_are_named_with_their_place() {
     refused(&spoilt("rate =", "rat ="), &["wrong.toml:13", "load.rat", "unknown field", "did you mean `rate`?"]);
     refused(&spoilt("[workload]", "[worklaod]"), &["wrong.toml:7", "`worklaod`", "did you mean `workload`?"]);
     refused(&spoilt("rate = \"20/s\"\n", ""), &["wrong.toml:11", "load.rate", "missing", "method = \"fixed\""]);
-    refused(&spoilt("kind = \"http\"\n", ""), &["workload.kind", "missing", "\"tcp\" or \"http\""]);
+    refused(&spoilt("kind = \"http\"\n", ""), &["workload.kind", "missing", "\"tcp\", \"http\" or \"udp\""]);
     refused(&spoilt("rate = \"20/s\"", "rate = \"20/s\"\ncount = 5"), &["wrong.toml:14", "load.count", "contradicts"]);
     refused(&spoilt("dut = \"none\"\n", ""), &["wrong.toml:4", "testbed.dut", "missing", "--dut"]);
     refused("", &["wrong.toml", "testbed.dut", "missing"]);

@@ -85,8 +85,10 @@ pub struct FrameResult {
     pub two_clean_from_fps: Option<f64>,
     /// Loads of the sweep that lost below one that did not: a band of loss that a search jumps over.
     pub lossy_bands: Vec<LossyBand>,
-    /// Each size of a mix in the trial of the throughput, then in the lowest trial that failed.
-    pub per_size: Vec<SizesOfTrial>,
+    /// Each size of a mix in the trial of the throughput; `None` for one size, or without a throughput.
+    pub per_size_at_throughput: Option<SizesOfTrial>,
+    /// The same in the lowest trial that failed.
+    pub per_size_at_upper: Option<SizesOfTrial>,
     /// Who set the limit; `None` when nothing can be named.
     pub limited_by: Option<LimitedBy>,
     /// How this part ended; the program ends with the worst of all parts.

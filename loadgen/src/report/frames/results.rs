@@ -11,7 +11,7 @@ use crate::report::rows::{Row, header, percent, row};
 use crate::report::text::{bare, maybe_bare};
 use crate::verdict::Verdict;
 use crate::verdict::answer::Exit;
-use crate::verdict::frames::{Delay, FrameResult, FrameSuite, FramesAnswer, SizeLoss, SweepPoint};
+use crate::verdict::frames::{Delay, FrameResult, FrameSuite, FramesAnswer, SizeLoss, SizesOfTrial, SweepPoint};
 
 /// A result with all that belongs to it.
 struct ResultRow<'a> {
@@ -59,8 +59,8 @@ const MIX: &[(&str, ResultField)] = &[
     ("mean_ip_b", |r| bare(r.result.frames.mean_ip)),
     ("mean_frame_b", |r| bare(r.result.frames.mean_frame)),
     ("scope", |_| SCOPE.to_owned()),
-    ("per_size_loss", |r| at_upper(r.result).map(per_size).unwrap_or_default()),
-    ("per_size_loss_at_throughput", |r| r.result.per_size.first().map(|of| per_size(&of.sizes)).unwrap_or_default()),
+    ("per_size_loss", |r| of_trial(r.result.per_size_at_upper.as_ref())),
+    ("per_size_loss_at_throughput", |r| of_trial(r.result.per_size_at_throughput.as_ref())),
     ("letters_ip_b", |r| {
         let sizes = r.result.frames.letters.iter();
         sizes.map(|(letter, size)| format!("{letter}={}", size.ip())).collect::<Vec<_>>().join(" ")
@@ -154,19 +154,15 @@ pub(in crate::report) fn is_at_throughput(delay: &Delay) -> bool {
     (delay.of_throughput - 1.0).abs() < 1e-9
 }
 
-/// The sizes of a mix in the lowest trial that failed.
-pub(in crate::report) fn at_upper(result: &FrameResult) -> Option<&[SizeLoss]> {
-    match &result.per_size[..] {
-        [_, .., last] => Some(&last.sizes),
-        _ => None,
-    }
-}
-
 fn frame_size(result: &FrameResult) -> String {
     match result.frames.size {
         Some(size) => size.frame().to_string(),
         None => names::sent(&result.frames),
     }
+}
+
+fn of_trial(sizes: Option<&SizesOfTrial>) -> String {
+    sizes.map(|of| per_size(&of.sizes)).unwrap_or_default()
 }
 
 /// Lost share in percent by size of the frame: `64:0 594:0.01`.

@@ -224,11 +224,16 @@ fn sweep(answer: &FramesAnswer) -> Grid {
 
 /// The sizes of a mix.
 fn sizes(answer: &FramesAnswer) -> Grid {
-    let head = ["trial", "load", "frame", "IP packet", "due", "sent", "lost", "loss"];
-    let mut grid = Grid::new(&head);
-    for of in answer.results.iter().flat_map(|result| &result.per_size) {
+    let head = ["at", "trial", "load", "frame", "IP packet", "due", "sent", "lost", "loss"];
+    let mut grid = Grid::new(&head).text(&[0]);
+    let both = answer.results.iter().flat_map(|result| {
+        let at_throughput = result.per_size_at_throughput.iter().map(|of| ("the throughput", of));
+        at_throughput.chain(result.per_size_at_upper.iter().map(|of| ("the lowest that failed", of)))
+    });
+    for (at, of) in both {
         for size in &of.sizes {
             let cells = vec![
+                at.to_owned(),
                 of.trial.to_string(),
                 format!("{}/s", amount(of.load_fps)),
                 format!("{} B", size.size),

@@ -6,11 +6,10 @@ use super::axis::{Axis, Scale};
 use super::canvas::{BLUE, Chart, Dot, Form, GREEN, GREY, INK, ORANGE, PURPLE, SKY, Series, VERMILION};
 use super::{Material, Omitted};
 use crate::report::frames::names;
-use crate::report::frames::results::at_upper;
 use crate::report::frames::words::tolerated;
 use crate::report::text::{amount, share};
 use crate::scenario::Plan;
-use crate::verdict::frames::{FrameResult, FrameSuite, FramesAnswer, SizeLoss};
+use crate::verdict::frames::{FrameResult, FrameSuite, FramesAnswer, SizeLoss, SizesOfTrial};
 
 /// Colours of the sizes of a sweep, in turn.
 const COLOURS: [RGBColor; 8] = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK, GREY];
@@ -111,16 +110,19 @@ fn sizes(answer: &FramesAnswer) -> Result<Chart, Omitted> {
         "share of the frames of each size that were lost: at the throughput, and in the lowest trial that failed";
     let none = || Omitted::new(caption, "the loss of single sizes was not measured");
     let result = answer.results.first().ok_or_else(none)?;
-    let first = result.per_size.first().ok_or_else(none)?;
+    let (carried, failed) = (result.per_size_at_throughput.as_ref(), result.per_size_at_upper.as_ref());
+    let first = carried.or(failed).ok_or_else(none)?;
     let rows = first.sizes.len();
     let bars = |sizes: &[SizeLoss], shift: f64| -> Vec<(f64, f64, String)> {
         let bar = |(at, of): (usize, &SizeLoss)| (of.loss_pct, (rows - at) as f64 + shift, share(of.loss_pct / 100.0));
         sizes.iter().take(rows).enumerate().map(bar).collect()
     };
-    let mut bars_of = vec![(format!("at {} frames/s", amount(first.load_fps)), BLUE, bars(&first.sizes, 0.19))];
-    if let (Some(failed), Some(last)) = (at_upper(result), result.per_size.last()) {
-        bars_of.push((format!("failed at {} frames/s", amount(last.load_fps)), VERMILION, bars(failed, -0.19)));
-    }
+    let bars_at = |of: &SizesOfTrial, word: &str, colour, shift| {
+        (format!("{word} {} frames/s", amount(of.load_fps)), colour, bars(&of.sizes, shift))
+    };
+    let carried = carried.map(|of| bars_at(of, "at", BLUE, 0.19));
+    let failed = failed.map(|of| bars_at(of, "failed at", VERMILION, -0.19));
+    let bars_of: Vec<_> = carried.into_iter().chain(failed).collect();
     let highest = bars_of.iter().flat_map(|(.., ends)| ends).map(|end| end.0).fold(0.0, f64::max);
     let mut x = Axis::from_zero("lost frames of the size in %", highest, 8);
     // Room for the number at the end of the longest bar.

@@ -63,7 +63,10 @@ impl<'a> Measured<'a> {
                 lower.filter(|_| deciding.is_some_and(|trial| Ended::of(trial).lost == 0)),
             ),
             sweep,
-            per_size: self.per_size(deciding, failing),
+            per_size_at_throughput: deciding
+                .filter(|trial| !lost_by_tester(trial))
+                .and_then(|trial| self.sizes_of(trial)),
+            per_size_at_upper: failing.and_then(|trial| self.sizes_of(trial)),
             limited_by: answer.limited_by,
             exit: answer.exit,
             reason: answer.reason.clone(),
@@ -92,15 +95,6 @@ impl<'a> Measured<'a> {
             judged.decided && !judged.passed && trial.ended_early.is_none() && !lost_by_tester(trial)
         };
         failed.filter(counts).max_by_key(|trial| trial.sustain)
-    }
-
-    /// The sizes of a mix at the throughput, then above it. Without the first the second would stand in its
-    /// place, so a throughput at which the tester itself lost frames has neither.
-    fn per_size(&self, deciding: Option<&'a TrialRecord>, failing: Option<&'a TrialRecord>) -> Vec<SizesOfTrial> {
-        if deciding.is_some_and(lost_by_tester) {
-            return Vec::new();
-        }
-        deciding.into_iter().chain(failing).filter_map(|trial| self.sizes_of(trial)).collect()
     }
 
     /// Round trips at the throughput, then at every load that was tried for its own sake.

@@ -191,7 +191,7 @@ fn each_size_has_its_own_throughput_and_loss_curve() {
         let bits = result.bits_per_s.unwrap();
         assert!((bits.l1 - bits.l3 - result.fps.unwrap() * f64::from(8 * 38)).abs() < 1.0, "{bits:?}");
         assert_eq!(result.sweep.len(), 10);
-        assert!(result.per_size.is_empty(), "one size is no mix");
+        assert!(result.per_size_at_throughput.is_none() && result.per_size_at_upper.is_none(), "one size is no mix");
         for point in &result.sweep {
             let lost = (point.iload_fps * 2.0).round() - (point.iload_fps.min(capacity(size)) * 2.0).round();
             assert_eq!((point.lost as f64, point.valid, point.reordered), (lost, true, 3), "{point:?}");
@@ -267,7 +267,8 @@ fn a_mix_has_its_delays_and_the_loss_of_each_size() {
     let shares: Vec<_> = result.delays.iter().map(|delay| (delay.of_throughput * 100.0).round()).collect();
     assert_eq!(shares, [100.0, 50.0]);
     assert!(result.delays.iter().all(|delay| (50.0..52.0).contains(&delay.p50_us.unwrap())), "{:?}", result.delays);
-    let [at_throughput, above] = result.per_size.as_slice() else { panic!("{:?}", result.per_size) };
+    let (at_throughput, above) =
+        (result.per_size_at_throughput.as_ref().unwrap(), result.per_size_at_upper.as_ref().unwrap());
     assert!(at_throughput.sizes.iter().all(|size| size.lost == 0 && size.sent > 0));
     let lost: Vec<bool> = above.sizes.iter().map(|size| size.lost > 0).collect();
     assert_eq!(lost, [false, false, true]);
@@ -295,8 +296,11 @@ fn what_the_tester_dropped_itself_is_no_loss_of_the_dut() {
     };
     // The device lost ten frames more than the tester, so the trial failed and is decided.
     let (dropped, clean) = (result(9_990), result(0));
-    assert_eq!((clean.loss_at_upper, clean.per_size.len(), clean.sweep[0].valid), (Some(0.5), 2, true));
-    assert_eq!((dropped.loss_at_upper, dropped.per_size.len(), dropped.sweep[0].valid), (None, 1, false));
+    assert_eq!((clean.loss_at_upper, clean.per_size_at_upper.is_some(), clean.sweep[0].valid), (Some(0.5), true, true));
+    assert_eq!(
+        (dropped.loss_at_upper, dropped.per_size_at_upper.is_some(), dropped.sweep[0].valid),
+        (None, false, false)
+    );
 }
 
 #[test]
@@ -314,10 +318,20 @@ fn the_loss_of_a_trial_that_ended_early_is_not_stated() {
         answer(&plan, &[part], Vec::new()).unwrap().frames.unwrap().results.remove(0)
     };
     let whole = result(None);
-    assert_eq!((whole.loss_at_upper, whole.per_size.len()), (Some(0.5), 2));
+    assert_eq!((whole.loss_at_upper, whole.per_size_at_upper.is_some()), (Some(0.5), true));
     // Its last losses had no time to be counted, neither in the whole nor by size.
     let early = result(Some(EndedEarly::CannotPass));
-    assert_eq!((early.loss_at_upper, early.per_size.len(), early.upper_fps), (None, 1, Some(4_000.0)));
+    assert_eq!((early.loss_at_upper, early.per_size_at_upper.is_some(), early.upper_fps), (None, false, Some(4_000.0)));
+}
+
+#[test]
+fn a_mix_without_a_throughput_has_no_sizes_at_one() {
+    let whole = answer_of(&imix(), &|_, load| load * 0.5);
+    let result = &whole.frames.as_ref().unwrap().results[0];
+    assert_eq!(result.lower_fps, None);
+    assert_eq!((result.fps, &result.per_size_at_throughput), (None, &None), "{}", whole.reason);
+    let failed = result.per_size_at_upper.as_ref().unwrap();
+    assert!((failed.load_fps - result.upper_fps.unwrap()).abs() < 1e-6, "{failed:?}");
 }
 
 #[test]
