@@ -158,6 +158,16 @@ fn only_the_testbed_starts_processes() {
     assert_eq!(offenders("tests/src/peers", &["Command::new"], &["process.rs"]), Vec::<String>::new());
 }
 
+/// Somebody may set the clock of a host while it measures: `CLOCK_MONOTONIC` does not follow.
+#[test]
+fn nothing_that_measures_asks_a_clock_that_can_jump() {
+    let jumping = ["SystemTime", "ClockId::Realtime", "CLOCK_REALTIME", "Timestamp::now", "unix_ns()", "wall_clock()"];
+    // The time of day stands in names of folders, in records of when a run was, and in an HTTP header.
+    let telling = ["report/", "suite/gating", "command/gate"];
+    assert_eq!(offenders("loadgen/src", &jumping, &telling), Vec::<String>::new());
+    assert_eq!(offenders("reflector/src", &jumping, &[]), Vec::<String>::new());
+}
+
 #[test]
 fn only_host_has_unsafe_code() {
     for folder in ["wire/src", "lb/src", "reflector/src", "loadgen/src", "tests/src"] {
