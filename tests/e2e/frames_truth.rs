@@ -2,7 +2,8 @@
 //!
 //! Faults follow from the sequence of a frame in its stream, and the number of frames from the schedule, so
 //! the counts that have to come out are computed here from nothing else: no count of the run enters them.
-//! They are looked for in `trials.jsonl` and in the CSVs.
+//! They are looked for in `trials.jsonl` and in the CSVs. Caps are found through [`caps`], on a network with
+//! addresses and through the kernel's own shaper in [`netns`], what must be refused or undecided in [`bad`].
 //! A run in which this machine kept the generator from sending on time may be repeated; a wrong figure of a
 //! run that sent all frames fails at once.
 
@@ -11,6 +12,10 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use crate::harness::{Folder, Run, exclusive};
+
+mod bad;
+mod caps;
+mod netns;
 
 /// How often a run is made that was disturbed before.
 const TRIES: u32 = 4;
