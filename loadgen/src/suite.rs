@@ -540,7 +540,7 @@ mod tests {
 
     #[test]
     fn only_under_profile_rfc_frames_leave_the_dut_time_to_settle() {
-        let mut plan = fixture::frames::rfc2544().plan.clone();
+        let mut plan = report::fixture::frames::rfc2544().plan.clone();
         let mut of = |profile, unit| {
             (plan.profile, plan.load.unit) = (profile, unit);
             settling(&plan).as_secs()
