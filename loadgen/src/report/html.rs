@@ -180,8 +180,10 @@ fn cards(material: &Material<'_>, is_merged: bool) -> Vec<Value> {
 
 /// One size of a suite, or its mix.
 fn result_card(result: &FrameResult) -> Value {
-    let times = at_throughput(result)
-        .map(|of| format!("delay p50 {}, p99 {} at this load", words::delay(of.p50_us), words::delay(of.p99_us)));
+    let times = at_throughput(result).map(|of| {
+        let (p50, p99) = (words::delay(of.p50_us), words::delay(of.p99_us));
+        format!("delay p50 {p50}, p99 {p99}, {} lost at this load", share(of.loss_pct / 100.0))
+    });
     let failed = result.upper_fps.map(|load| format!("failed at {}", amount(load)));
     json!({
         "title": names::sent(&result.frames),

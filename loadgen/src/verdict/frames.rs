@@ -153,8 +153,10 @@ pub struct Delay {
     pub load_fps: f64,
     /// Its load as a share of the throughput: 1 at the throughput.
     pub of_throughput: f64,
-    /// Answers that were measured.
+    /// Frames behind the percentiles: a lost one counts as long as it was waited for.
     pub n: u64,
+    /// Lost share of the frames sent in percent, 0 to 100.
+    pub loss_pct: f64,
     /// Median; like the others `None` where too few answers stand behind it.
     pub p50_us: Option<f64>,
     /// 99th percentile.

@@ -87,6 +87,7 @@ const MORE: &[(&str, ResultField)] = &[
     ("frames", |r| names::sent(&r.result.frames)),
     ("deviations", |r| r.result.deviations.join("; ")),
     ("run", |r| r.run.to_owned()),
+    ("delay_loss_pct", |r| r.delay(|delay| Some(delay.loss_pct))),
 ];
 
 /// What a sequence of sizes counts over (RFC 6985, 5).

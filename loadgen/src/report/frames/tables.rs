@@ -66,8 +66,7 @@ const GOALS_LEAD: &str =
     "The same trials judged by other goals (RFC 9971): so much loss, exceeded in so much of the time.";
 const LOSS_LEAD: &str = "From the highest load down (RFC 2544, 26.3). Loss is counted among the frames that were sent; what the tester did not send stands beside it.";
 const SIZES_LEAD: &str = "Frames due in sustain.";
-const DELAY_LEAD: &str =
-    "Round trips from user space to user space, two kernels included, from sent to answer; nothing is subtracted.";
+const DELAY_LEAD: &str = "Round trips from user space to user space, two kernels included, from sent to answer; a lost frame counts as long as it was waited for; nothing is subtracted.";
 const DIRECTIONS_LEAD: &str = "Whole trials, ramps included: what the clients counted, beside the reflectors' own books. What dropped at the tester's or the reflectors' own buffers is not booked as lost on the way.";
 
 fn section(id: &str, title: &str, lead: &str, grid: Grid) -> Value {
@@ -251,7 +250,7 @@ fn sizes(answer: &FramesAnswer) -> Grid {
 
 /// The delays of each result.
 fn delays(answer: &FramesAnswer) -> Grid {
-    let head = ["frames", "at", "load", "answers", "p50", "p99", "p99.9", "maximum", "trial"];
+    let head = ["of", "at", "load", "frames", "loss", "p50", "p99", "p99.9", "maximum", "trial"];
     let mut grid = Grid::new(&head).text(&[0, 1]);
     for result in &answer.results {
         for of in &result.delays {
@@ -264,6 +263,7 @@ fn delays(answer: &FramesAnswer) -> Grid {
                 at,
                 format!("{}/s", amount(of.load_fps)),
                 count(of.n),
+                share(of.loss_pct / 100.0),
                 delay(of.p50_us),
                 delay(of.p99_us),
                 delay(of.p999_us),

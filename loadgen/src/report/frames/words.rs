@@ -69,6 +69,7 @@ pub(in crate::report) fn suite(answer: &FramesAnswer) -> String {
             result.upper_fps.map_or_else(|| NOTHING.to_owned(), amount),
             of_maximum(result.fps, result.mol_fps),
             result.bits_per_s.map_or_else(|| NOTHING.to_owned(), |bits| names::bit_rate(bits.l2)),
+            delays.map_or_else(|| NOTHING.to_owned(), |delay| share(delay.loss_pct / 100.0)),
             p50,
             p99,
             result.limited_by.map_or(NOTHING, |limit| limit.name()).to_owned(),
@@ -78,8 +79,8 @@ pub(in crate::report) fn suite(answer: &FramesAnswer) -> String {
     table(&rows).trim_end().to_owned()
 }
 
-const HEAD: [&str; 9] =
-    ["frames", "frames/s", "failed at", "of MOL", "L2", "delay p50", "p99", "limited by", "verdict"];
+const HEAD: [&str; 10] =
+    ["frames", "frames/s", "failed at", "of MOL", "L2", "loss", "delay p50", "p99", "limited by", "verdict"];
 
 /// A rate as a share of a maximum that may not be known.
 pub(in crate::report) fn of_maximum(fps: Option<f64>, maximum: Option<f64>) -> String {

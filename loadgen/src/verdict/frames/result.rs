@@ -97,12 +97,13 @@ impl<'a> Measured<'a> {
         failed.filter(counts).max_by_key(|trial| trial.sustain)
     }
 
-    /// Round trips at the throughput, then at every load that was tried for its own sake.
+    /// Round trips at the throughput, then at every load that was tried for its own sake and passed: delays
+    /// of a load that was not carried are mostly timeouts.
     fn delays(&self, deciding: Option<&'a TrialRecord>) -> Vec<Delay> {
         let Some(at) = deciding.map(|trial| trial.load.amount()).filter(|load| *load > 0.0) else { return Vec::new() };
         let others = self.through_dut().filter(|trial| trial.purpose == Purpose::Curve);
-        let valid = others.filter(|trial| passes(self.plan, trial).decided);
-        deciding.into_iter().chain(valid).map(|trial| delay(trial, trial.load.amount() / at)).collect()
+        let passed = others.filter(|trial| passes(self.plan, trial).passed);
+        deciding.into_iter().chain(passed).map(|trial| delay(trial, trial.load.amount() / at)).collect()
     }
 
     fn sweep(&self) -> Vec<SweepPoint> {
@@ -235,6 +236,7 @@ fn delay(trial: &TrialRecord, of_throughput: f64) -> Delay {
         load_fps: trial.load.amount(),
         of_throughput,
         n: histogram.len(),
+        loss_pct: Ended::of(trial).loss() * 100.0,
         p50_us: us(50.0),
         p99_us: us(99.0),
         p999_us: us(99.9),

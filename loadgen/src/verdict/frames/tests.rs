@@ -325,6 +325,26 @@ fn the_loss_of_a_trial_that_ended_early_is_not_stated() {
 }
 
 #[test]
+fn a_delay_has_its_loss_and_is_none_of_a_load_that_failed() {
+    let mut plan = imix();
+    let SearchPlan::Mlr(maximum) = &mut plan.search else { panic!("{plan:?}") };
+    // 0.2 % are lost at every load, which the tolerant goal allows.
+    maximum.goals.remove(0);
+    let lossy = |load: f64| load.min(4_000.0) * 0.998;
+    let delays = answer_of(&plan, &|_, load| lossy(load)).frames.unwrap().results.remove(0).delays;
+    assert_eq!(delays.len(), 2);
+    assert!(delays.iter().all(|delay| (delay.loss_pct - 0.2).abs() < 0.02), "{delays:?}");
+    let part = parts::of(&plan).remove(0);
+    let (mut trials, found, details) = walk(&part, 1, &lossy);
+    let half = trials.iter_mut().find(|trial| trial.purpose == Purpose::Curve).unwrap();
+    half.outcomes.add(Outcome::Lost, half.due);
+    let context = Context { details, ..Context::default() };
+    let part = Part { plan: &part, trials: &trials, found: Some(found), ceiling: trials.first(), context };
+    let delays = answer(&plan, &[part], Vec::new()).unwrap().frames.unwrap().results.remove(0).delays;
+    assert_eq!(delays.iter().map(|delay| delay.of_throughput).collect::<Vec<_>>(), [1.0]);
+}
+
+#[test]
 fn a_mix_without_a_throughput_has_no_sizes_at_one() {
     let whole = answer_of(&imix(), &|_, load| load * 0.5);
     let result = &whole.frames.as_ref().unwrap().results[0];
