@@ -9,6 +9,7 @@ use crate::report::frames::names;
 use crate::report::frames::words::tolerated;
 use crate::report::text::{amount, share};
 use crate::scenario::Plan;
+use crate::verdict::answer::Bound;
 use crate::verdict::frames::{FrameResult, FrameSuite, FramesAnswer, SizeLoss, SizesOfTrial};
 
 /// Colours of the sizes of a sweep, in turn.
@@ -26,10 +27,12 @@ pub(super) fn of_suite(material: &Material<'_>) -> Vec<(&'static str, Result<Cha
 /// Frames per second over the frame size with the line of the declared speed and that of the tester
 /// without the DUT (RFC 2544, 26.1).
 fn throughput(plan: &Plan, answer: &FramesAnswer) -> Result<Chart, Omitted> {
+    let has_bounds = answer.results.iter().any(|result| result.fps.is_some() && result.bound != Bound::Exact);
     let lost = tolerated(plan).map_or_else(|| "without loss".to_owned(), |loss| format!("at which {loss},"));
     let caption = format!(
         "frames per second {lost} over the frame size, beside what the declared speed of the links allows and what \
-         tester and reflectors reached without the DUT"
+         tester and reflectors reached without the DUT{}",
+        if has_bounds { "; the points named ≥ are lower bounds: the DUT may carry more" } else { "" }
     );
     let mut results: Vec<(f64, &FrameResult)> =
         answer.results.iter().filter_map(|result| Some((f64::from(result.frames.size?.frame()), result))).collect();
@@ -37,16 +40,24 @@ fn throughput(plan: &Plan, answer: &FramesAnswer) -> Result<Chart, Omitted> {
     let line = |of: &dyn Fn(&FrameResult) -> Option<f64>| -> Vec<(f64, f64)> {
         results.iter().filter_map(|(size, result)| Some((*size, of(result)?))).collect()
     };
-    let dots = |(size, result): &(f64, &FrameResult)| {
-        let trial = result.delays.first().map_or(0, |delay| delay.trial);
-        Some(Dot { trial, x: *size, y: result.fps?, passed: true })
+    let is_exact = |result: &FrameResult| result.bound == Bound::Exact;
+    let dots = |exact: bool| -> Vec<Dot> {
+        let dot = |(size, result): &(f64, &FrameResult)| {
+            let trial = result.delays.first().map_or(0, |delay| delay.trial);
+            Some(Dot { trial, x: *size, y: result.fps?, passed: true })
+        };
+        results.iter().filter(|(_, result)| is_exact(result) == exact).filter_map(dot).collect()
     };
-    let measured: Vec<Dot> = results.iter().filter_map(dots).collect();
-    if measured.is_empty() {
+    let (measured, at_least) = (dots(true), dots(false));
+    if measured.is_empty() && at_least.is_empty() {
         return Err(Omitted::new(&caption, "no size has a throughput"));
     }
     let name = answer.link_bps.map_or_else(String::new, |bits| format!("declared {}", names::bit_rate(bits as f64)));
-    let mut series = vec![Series { name: "throughput".to_owned(), colour: BLUE, form: Form::Points(measured) }];
+    // A line would say that what lies between a value and a mere lower bound is known.
+    let named = [("throughput", BLUE, measured), ("≥ (at least)", ORANGE, at_least)].into_iter();
+    let named = named.filter(|(.., dots)| !dots.is_empty());
+    let point = |(name, colour, dots): (&str, _, _)| Series { name: name.to_owned(), colour, form: Form::Points(dots) };
+    let mut series: Vec<Series> = named.map(point).collect();
     for (name, colour, line) in [
         ("without the DUT (MOL)".to_owned(), GREY, line(&|result| result.mol_fps)),
         (name, VERMILION, line(&|result| result.theoretical_fps)),

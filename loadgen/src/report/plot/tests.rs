@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::report::fixture::{self, Run};
+use crate::verdict::answer::Bound;
 
 fn pictures_of(run: &Run) -> Vec<Picture> {
     let notes = fixture::notes(run);
@@ -132,4 +133,20 @@ fn a_suite_has_its_graphs_first_and_the_axes_of_loss_are_fixed() {
     assert!(sizes.contains("1518 B") && sizes.contains("24 %"), "{sizes}");
     let single = pictures_of(&fixture::frames::faulty_frames());
     assert!(single.iter().all(|picture| picture.stem != "loss" && picture.stem != "connections"));
+}
+
+#[test]
+fn a_lower_bound_is_no_throughput_in_the_graph() {
+    let run = fixture::frames::rfc2544();
+    let mut answer = run.answer.clone();
+    answer.frames.as_mut().unwrap().results[1].bound = Bound::Lower;
+    let notes = fixture::notes(run);
+    let pictures = pictures(&Material { plan: &run.plan, trials: &run.trials, notes: &notes, answer: &answer });
+    let throughput = &pictures[0];
+    assert!(throughput.caption.contains("the points named ≥ are lower bounds"), "{}", throughput.caption);
+    let live = throughput.drawn.as_ref().unwrap().live.clone().unwrap();
+    assert_eq!([&live["series"][0]["name"], &live["series"][1]["name"]], ["throughput", "≥ (at least)"]);
+    let dots = |at: usize| live["series"][at]["ys"].as_array().unwrap().iter().filter(|y| !y.is_null()).count();
+    assert_eq!([0, 1].map(|at| dots(at)), [2, 1]);
+    assert!(!pictures_of(run)[0].caption.contains("lower bound"));
 }
