@@ -16,7 +16,8 @@ fn the_rows_can_be_listed_and_chosen() {
     let (code, stdout, stderr) = peers(&["--list", "generator-server", "memory"]);
     let names: Vec<_> = stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(code, Some(0), "{stderr}");
-    assert_eq!(names, ["generator-server-fin", "memory-generator", "memory-lb-haproxy", "memory-lb-nginx"]);
+    let memory = ["memory-generator", "memory-lb-haproxy", "memory-lb-nginx", "udp-memory"];
+    assert_eq!(names, [&["generator-server-fin"][..], &memory].concat());
 }
 
 #[test]
@@ -59,4 +60,24 @@ fn a_short_comparison_measures_our_programs() {
         assert!(rate > 10.0, "{contender}: {rate}");
     }
     assert!(found.iter().any(|record| &record[who] == "lb memory"), "{found:?}\n{stderr}");
+}
+
+#[test]
+fn a_short_comparison_measures_senders_of_datagrams() {
+    let _exclusive = exclusive();
+    if !available("iperf3", has_program("iperf3")) || !available("a second core", host::cpu::allowed_cores().len() > 1)
+    {
+        return;
+    }
+    let folder = Folder::new();
+    let csv = folder.path().join("rows.csv");
+    let rows = ["udp-18-iperf3", "udp-1472-iperf3", "udp-memory"];
+    let options = ["--rounds", "1", "--round-seconds", "0.5", "--seed", "7", "--csv", csv.to_str().unwrap()];
+    let (code, stdout, stderr) = peers(&[&rows[..], &options].concat());
+    assert_eq!(code, Some(0), "{stdout}\n{stderr}");
+    assert!(!stdout.contains("NOT MEASURED") && !stdout.contains("NaN"), "{stdout}");
+    let text = std::fs::read_to_string(csv.with_extension("rounds.csv")).unwrap();
+    for contender in ["loadgen udp 18 B", "iperf3 -u 18 B", "loadgen udp 1472 B", "loadgen udp memory"] {
+        assert!(text.contains(contender), "{contender} is missing: {text}");
+    }
 }

@@ -73,11 +73,13 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let name = std::env::args_os().next().unwrap_or_default();
+    let (name, first) = (std::env::args_os().next().unwrap_or_default(), std::env::args_os().nth(1));
     match name.to_str() {
         Some("loadgen") => loadgen::main(),
         Some("lb") => lb::main(),
         Some("reflector") => reflector::main(),
+        // Our generator starts its reflectors as roles of its own executable, which is this one.
+        _ if first.is_some_and(|word| word == "role") => loadgen::main(),
         _ => peers(std::env::args_os().collect()),
     }
 }

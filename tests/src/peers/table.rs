@@ -46,7 +46,8 @@ pub(crate) fn text(lines: &[Line]) -> String {
 }
 
 fn is_memory(line: &Line) -> bool {
-    matches!(line.spec.ours, Contender::GeneratorMemory(_) | Contender::BalancerMemory(_))
+    use Contender::{BalancerMemory, GeneratorMemory, StreamMemory};
+    matches!(line.spec.ours, GeneratorMemory(_) | BalancerMemory(_) | StreamMemory(_))
 }
 
 /// The unit, and who is compared.
@@ -66,11 +67,16 @@ fn aside(line: &Line) -> String {
     if let Some(ratio) = line.rate_ratio {
         let _ = write!(text, " ({ratio:.3} ×)");
     }
+    let busy = |share: f64| format!("{:.0}", share * 100.0);
+    if line.sides.iter().flatten().all(|side| side.machine_us == 0.0) {
+        // Of datagrams only the sender is measured: whoever receives them is another program for each.
+        let _ = writeln!(text, ", sender {} % of a core", pair(&|side| busy(side.generator_busy)));
+        return text;
+    }
     let _ = write!(text, ", machine {} µs", pair(&|side| format!("{:.1}", side.machine_us)));
     if let Some(ratio) = line.machine_ratio {
         let _ = write!(text, " ({ratio:.3} ×)");
     }
-    let busy = |share: f64| format!("{:.0}", share * 100.0);
     let _ = write!(text, ", server {} % of a core", pair(&|side| busy(side.server_busy)));
     let _ = write!(text, ", generator {} %", pair(&|side| busy(side.generator_busy)));
     let _ = write!(text, ", segments {}", pair(&|side| format!("{:.2}", side.segments)));
