@@ -147,6 +147,6 @@ fn a_lower_bound_is_no_throughput_in_the_graph() {
     let live = throughput.drawn.as_ref().unwrap().live.clone().unwrap();
     assert_eq!([&live["series"][0]["name"], &live["series"][1]["name"]], ["throughput", "≥ (at least)"]);
     let dots = |at: usize| live["series"][at]["ys"].as_array().unwrap().iter().filter(|y| !y.is_null()).count();
-    assert_eq!([0, 1].map(|at| dots(at)), [2, 1]);
+    assert_eq!([0, 1].map(dots), [2, 1]);
     assert!(!pictures_of(run)[0].caption.contains("lower bound"));
 }
