@@ -62,10 +62,12 @@ impl Channel {
                 let line: Vec<u8> = self.unread.drain(..=end).collect();
                 return serde_json::from_slice(&line).map_err(|error| ChannelError::Malformed(error.to_string()));
             }
-            if !readable(&self.socket, deadline.saturating_duration_since(Instant::now())) {
+            if readable(&self.socket, deadline.saturating_duration_since(Instant::now())) {
+                self.fill()?;
+            } else if Instant::now() >= deadline {
                 return Err(ChannelError::Late(bound));
             }
-            self.fill()?;
+            // Otherwise a signal has cut the wait short: a user's Ctrl-C makes no role late.
         }
     }
 
