@@ -15,7 +15,7 @@ use crate::harness::{Folder, Run, exclusive};
 pub(super) const FORWARDER: &str = env!("CARGO_BIN_EXE_forwarder");
 /// Frames per second that the forwarder passes on.
 const CAP: f64 = 4_000.0;
-/// Frames that it may pass on at once: a quarter of a percent of what the cap lets through in 4 s.
+/// Frames that it may pass on at once: a third of a percent of what the cap lets through in 3 s.
 const BURST: u32 = 40;
 /// How far a figure may be from the truth.
 const TOLERANCE: f64 = 0.01;
@@ -47,10 +47,10 @@ kind = "udp"
 streams = 4
 [load]
 unit = "frames/s"
-phases = {{ init = "0s", ramp_up = "200ms", sustain = "2s", ramp_down = "100ms" }}
+phases = {{ init = "0s", ramp_up = "200ms", sustain = "1s", ramp_down = "100ms" }}
 max_lag = "1s"
-response_timeout = "3s"
-drain = "3s"
+response_timeout = "1s"
+drain = "1s"
 [search]
 method = "mlr"
 start = {start}
@@ -59,7 +59,7 @@ budget = "60s"
 [[search.goal]]
 loss = "0.7%"
 width = "0.7%"
-final_sustain = "4s"
+final_sustain = "3s"
 [suite]
 kind = "rfc2544"
 sizes = {sizes}

@@ -27,8 +27,8 @@ fn has_namespaces() -> bool {
         && available("ip (iproute2)", has_program("ip"))
 }
 
-/// tbf counts Ethernet frames without FCS and preamble. It may let 2,000 bytes pass at once, 0.2 % of what passes
-/// in 4 s; what it keeps waiting, up to 20,000 bytes, comes later and not oftener.
+/// tbf counts Ethernet frames without FCS and preamble. It may let 2,000 bytes pass at once, 0.3 % of what passes
+/// in 3 s; what it keeps waiting, up to 20,000 bytes, comes later and not oftener.
 #[test]
 fn the_kernels_own_shaper_is_found_within_a_percent_for_three_sizes() {
     if !has_namespaces() || !available("tc (iproute2)", has_program("tc")) {
