@@ -14,6 +14,8 @@ use super::axis::Axis;
 
 /// Width of a picture in points.
 const WIDTH: i32 = 800;
+/// Height of a chart that asks for no other.
+const HEIGHT: i32 = 420;
 /// Pixels per point.
 const SCALE: i32 = 2;
 /// The space around the plot in points; the right one keeps the last tick label from being cut.
@@ -137,6 +139,29 @@ pub(super) struct Dot {
 }
 
 impl Chart {
+    /// A chart with nothing but its lines, dots or bars.
+    pub(super) fn new(
+        title: impl Into<String>,
+        caption: impl Into<String>,
+        x: Axis,
+        y: Axis,
+        series: Vec<Series>,
+    ) -> Self {
+        Self {
+            title: title.into(),
+            caption: caption.into(),
+            height: HEIGHT,
+            x,
+            y,
+            bands: Vec::new(),
+            band_name: "",
+            heads: Vec::new(),
+            marks: Vec::new(),
+            regions: Vec::new(),
+            series,
+        }
+    }
+
     /// Size of the picture in pixels.
     pub(super) fn size(&self) -> (u32, u32) {
         ((WIDTH * SCALE) as u32, (self.height * SCALE) as u32)

@@ -37,19 +37,10 @@ pub(super) fn latency_curve(material: &Material<'_>) -> Result<Chart, Omitted> {
     let points: Vec<(f64, f64)> = series.iter().flat_map(|series| positions(&series.form)).collect();
     let (lowest, highest) = range(points.iter().map(|point| point.1)).ok_or_else(none)?;
     let last = points.iter().map(|point| point.0).fold(0.0, f64::max);
-    Ok(Chart {
-        title: format!("{word} percentiles of trial {} at {}", record.number, load_text(material, record)),
-        caption,
-        height: 400,
-        x: Axis::quantiles("percentile", 1.0 - 10_f64.powf(-last)),
-        y: Axis::log_duration(&format!("{word}, logarithmic"), 10_f64.powf(lowest), 10_f64.powf(highest)),
-        bands: Vec::new(),
-        band_name: "",
-        heads: Vec::new(),
-        marks: Vec::new(),
-        regions: Vec::new(),
-        series,
-    })
+    let title = format!("{word} percentiles of trial {} at {}", record.number, load_text(material, record));
+    let x = Axis::quantiles("percentile", 1.0 - 10_f64.powf(-last));
+    let y = Axis::log_duration(&format!("{word}, logarithmic"), 10_f64.powf(lowest), 10_f64.powf(highest));
+    Ok(Chart { height: 400, ..Chart::new(title, caption, x, y, series) })
 }
 
 /// Latency percentiles of every trial over its load.
@@ -79,19 +70,9 @@ pub(super) fn latency_against_load(material: &Material<'_>) -> Result<Chart, Omi
         .ok_or_else(|| Omitted::new(&caption, &format!("no trial with the DUT has a {}", delay_word(material.plan))))?;
     let marks = marks(material);
     let heaviest = points.iter().map(|point| point.0).chain(marks.iter().map(|mark| mark.x)).fold(0.0, f64::max);
-    Ok(Chart {
-        title: "response time against offered load".to_owned(),
-        caption,
-        height: 420,
-        x: Axis::from_zero(format!("offered load, {}", material.plan.load.unit.name()), heaviest, 8),
-        y: Axis::log_duration("response time, logarithmic", 10_f64.powf(lowest), 10_f64.powf(highest)),
-        bands: Vec::new(),
-        band_name: "",
-        heads: Vec::new(),
-        marks,
-        regions: Vec::new(),
-        series,
-    })
+    let x = Axis::from_zero(format!("offered load, {}", material.plan.load.unit.name()), heaviest, 8);
+    let y = Axis::log_duration("response time, logarithmic", 10_f64.powf(lowest), 10_f64.powf(highest));
+    Ok(Chart { marks, ..Chart::new("response time against offered load", caption, x, y, series) })
 }
 
 /// The figure and the ceiling, where they have the unit of the load.

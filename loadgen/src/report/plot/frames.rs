@@ -69,8 +69,9 @@ fn throughput(plan: &Plan, answer: &FramesAnswer) -> Result<Chart, Omitted> {
     let highest =
         series.iter().flat_map(|series| super::charts::positions(&series.form)).map(|at| at.1).fold(0.0, f64::max);
     let largest = results.last().map_or(0.0, |(size, _)| *size);
-    Ok(chart(
-        ("throughput over the frame size".to_owned(), caption),
+    Ok(Chart::new(
+        "throughput over the frame size",
+        caption,
         Axis::from_zero("frame size in bytes, FCS included", largest, 8),
         Axis::from_zero("frames/s", highest, 6),
         series,
@@ -94,8 +95,9 @@ fn loss(answer: &FramesAnswer) -> Result<Chart, Omitted> {
     if series.is_empty() {
         return Err(Omitted::new(caption, "no load of a sweep was measured"));
     }
-    Ok(chart(
-        ("loss against load".to_owned(), caption.to_owned()),
+    Ok(Chart::new(
+        "loss against load",
+        caption,
         Axis::percent(format!("intended load in % of {maximum}")),
         Axis::percent("lost frames in %".to_owned()),
         series,
@@ -152,23 +154,5 @@ fn sizes(answer: &FramesAnswer) -> Result<Chart, Omitted> {
         form: Form::Bars { ends, thickness: 0.34 },
     });
     let title = format!("loss by size of {}", names::sent(&result.frames));
-    let mut chart = chart((title, caption.to_owned()), x, y, series.collect());
-    chart.height = 140 + 44 * rows as i32;
-    Ok(chart)
-}
-
-fn chart((title, caption): (String, String), x: Axis, y: Axis, series: Vec<Series>) -> Chart {
-    Chart {
-        title,
-        caption,
-        height: 420,
-        x,
-        y,
-        bands: Vec::new(),
-        band_name: "",
-        heads: Vec::new(),
-        marks: Vec::new(),
-        regions: Vec::new(),
-        series,
-    }
+    Ok(Chart { height: 140 + 44 * rows as i32, ..Chart::new(title, caption, x, y, series.collect()) })
 }

@@ -68,7 +68,7 @@ fn latency_against_load(contenders: &[Overlaid<'_>], unit: &str) -> Result<Chart
     let (lowest, highest) = range(points.iter().map(|point| point.1))
         .ok_or_else(|| Omitted::new(caption, "no trial with a DUT has enough samples for a p99"))?;
     let heaviest = points.iter().map(|point| point.0).fold(0.0, f64::max);
-    Ok(chart(
+    Ok(Chart::new(
         "p99 of the response time against offered load",
         caption,
         Axis::from_zero(format!("offered load, {unit}"), heaviest, 8),
@@ -98,7 +98,7 @@ fn rate(contenders: &[Overlaid<'_>]) -> Result<Chart, Omitted> {
     let mut x = Axis::from_zero("seconds since the first trial with the DUT began", last, 8);
     x.to = last;
     x.ticks.retain(|(at, _)| *at <= last);
-    Ok(chart(
+    Ok(Chart::new(
         "completed operations per second",
         caption,
         x,
@@ -140,27 +140,11 @@ fn latency_curve(contenders: &[Overlaid<'_>]) -> Result<Chart, Omitted> {
     let (lowest, highest) =
         range(points.iter().map(|point| point.1)).ok_or_else(|| Omitted::new(caption, "no latency was measured"))?;
     let last = points.iter().map(|point| point.0).fold(0.0, f64::max);
-    Ok(chart(
+    Ok(Chart::new(
         "response time percentiles behind the figures",
         caption,
         Axis::quantiles("percentile", 1.0 - 10_f64.powf(-last)),
         Axis::log_duration("response time, logarithmic", 10_f64.powf(lowest), 10_f64.powf(highest)),
         series,
     ))
-}
-
-fn chart(title: &str, caption: &str, x: Axis, y: Axis, series: Vec<Series>) -> Chart {
-    Chart {
-        title: title.to_owned(),
-        caption: caption.to_owned(),
-        height: 420,
-        x,
-        y,
-        bands: Vec::new(),
-        band_name: "",
-        heads: Vec::new(),
-        marks: Vec::new(),
-        regions: Vec::new(),
-        series,
-    }
 }

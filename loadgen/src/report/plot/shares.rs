@@ -41,19 +41,8 @@ pub(super) fn servers(material: &Material<'_>) -> Result<Chart, Omitted> {
     };
     let series =
         |name: &str, colour, ends| Series { name: name.to_owned(), colour, form: Form::Bars { ends, thickness: 0.34 } };
-    Ok(Chart {
-        title,
-        caption: caption.to_owned(),
-        height: 140 + 44 * shown.len() as i32,
-        x,
-        y,
-        bands: Vec::new(),
-        band_name: "",
-        heads: Vec::new(),
-        marks: Vec::new(),
-        regions: Vec::new(),
-        series: vec![series("client side", BLUE, client), series("reflector side", ORANGE, reflector)],
-    })
+    let series = vec![series("client side", BLUE, client), series("reflector side", ORANGE, reflector)];
+    Ok(Chart { height: 140 + 44 * shown.len() as i32, ..Chart::new(title, caption, x, y, series) })
 }
 
 fn bars(servers: &[ServerRow<'_>], shift: f64, of: impl Fn(&ServerRow<'_>) -> Option<f64>) -> Vec<(f64, f64, String)> {
