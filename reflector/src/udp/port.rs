@@ -4,6 +4,9 @@
 //! an echo `received + duplicated = sent + dropped + overflowed + send_errors + held`, and nothing is
 //! held when the reflector has stopped in time. Answers leave in the order in which they are due,
 //! which is the order in which they came: a delay is the same for all.
+//!
+//! A sink that has been emptied is left alone for [`REST_NS`]. Nobody waits for what it counts, and a socket
+//! that nobody waits at costs its senders a sixth less per datagram: the kernel has nobody to wake.
 
 use std::io;
 use std::net::UdpSocket;
@@ -19,6 +22,10 @@ use super::{BATCH, PAYLOAD_MAX};
 use crate::cap::Cap;
 use crate::config::{CapUnit, Kind, Stalled};
 use crate::server::Shared;
+
+/// How long a sink that has been emptied is left alone. Its buffer holds what comes meanwhile: 10,000 small
+/// datagrams, which even 10 million a second do not send in that time.
+const REST_NS: u64 = 200_000;
 
 /// A socket and all that is on its way through it.
 #[derive(Debug)]
@@ -36,6 +43,8 @@ pub(super) struct Port {
     swaps: Swaps,
     /// When the rate cap opens for the first of the held; 0 when it does not wait for the cap.
     opens_ns: u64,
+    /// Until when a sink is left alone; 0 when it is not.
+    rests_until_ns: u64,
 }
 
 impl Port {
@@ -53,6 +62,7 @@ impl Port {
             held: Held::default(),
             swaps: Swaps::default(),
             opens_ns: 0,
+            rests_until_ns: 0,
             shared,
         }
     }
@@ -66,6 +76,11 @@ impl Port {
         !self.outbox.is_empty()
     }
 
+    /// Whether this is a sink that has been emptied a moment ago.
+    pub(super) fn is_resting(&self) -> bool {
+        self.rests_until_ns > 0
+    }
+
     /// Whether nothing is on its way.
     pub(super) fn is_idle(&self) -> bool {
         self.outbox.is_empty() && self.held.is_empty() && self.swaps.deadline_ns().is_none()
@@ -74,14 +89,22 @@ impl Port {
     /// When something is to be done even if nothing comes.
     pub(super) fn wake_ns(&self) -> Option<u64> {
         let due_ns = self.held.first().map(|(due_ns, _)| due_ns.max(self.opens_ns));
-        due_ns.into_iter().chain(self.swaps.deadline_ns()).min()
+        let rested_ns = self.is_resting().then_some(self.rests_until_ns);
+        due_ns.into_iter().chain(self.swaps.deadline_ns()).chain(rested_ns).min()
     }
 
     /// Takes a batch if the socket is `readable`, and answers what is due; how many came.
     pub(super) fn turn(&mut self, readable: bool, receiver: &mut Receiver, tally: &mut Tally) -> io::Result<usize> {
         self.outbox.flush(&self.socket, tally);
         let came = if readable && !self.is_blocked() { receive(receiver, &self.socket)? } else { 0 };
-        let now_ns = if self.timed { host::clock::monotonic_ns() } else { 0 };
+        let is_emptied = !self.answers && (1..BATCH).contains(&came);
+        let asks_time = self.timed || is_emptied || self.is_resting();
+        let now_ns = if asks_time { host::clock::monotonic_ns() } else { 0 };
+        if is_emptied {
+            self.rests_until_ns = now_ns + REST_NS;
+        } else if now_ns >= self.rests_until_ns {
+            self.rests_until_ns = 0;
+        }
         // What was due before this batch came goes before it.
         self.expire(now_ns, tally);
         for datagram in receiver.datagrams().take(came) {

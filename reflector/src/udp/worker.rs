@@ -99,6 +99,7 @@ impl Worker {
             let interest = match reason {
                 For::Recovery => PollFlags::empty(),
                 _ if port.is_blocked() => PollFlags::OUT,
+                _ if port.is_resting() => PollFlags::empty(),
                 For::Work => PollFlags::IN,
                 For::Room => PollFlags::empty(),
             };
