@@ -11,7 +11,7 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventFlags};
 
 use super::links::Token;
-use super::{BATCH, Worker};
+use super::{RECEIVE_BATCH, Worker};
 use crate::engine::socket::EVENTS_PER_TURN;
 use crate::measure::Outcome;
 use crate::workload::udp::Arrived;
@@ -63,7 +63,7 @@ impl Worker {
             match self.receiver.receive(socket) {
                 Ok(came) => {
                     self.judge(token);
-                    if came < BATCH {
+                    if came < RECEIVE_BATCH {
                         return true;
                     }
                 }

@@ -63,7 +63,7 @@ impl Worker {
         let mut next = first;
         while next < end {
             let began = monotonic_ns();
-            let (from, mut queued) = (next, [0_u64; super::BATCH]);
+            let (from, mut queued) = (next, [0_u64; super::SEND_BATCH]);
             let mut count = 0;
             for frame in (from..end).step_by(streams) {
                 if count == queued.len() {
