@@ -174,9 +174,12 @@ impl Bench {
         match contender {
             Contender::Generator(tool, persistence, pace) => self.generator(tool, *persistence, *pace),
             Contender::Balancer(dut, mode, pace) => self.balancer(dut, *mode, *pace),
-            Contender::Datagrams(sender, payload) => {
-                let half = if *sender == Sender::Iperf3 { 0.0 } else { self.iperf3_maximum(*payload)? / 2.0 };
-                datagrams::measure(sender, *payload, half, self.place())
+            Contender::Datagrams(Sender::Iperf3, payload) => datagrams::measure_iperf3(*payload, self.place()),
+            Contender::Datagrams(Sender::Loadgen { build, echo, percent }, payload) => {
+                let fps = self.iperf3_maximum(*payload)? * f64::from(*percent) / 100.0;
+                let measured = datagrams::measure_ours(build, *echo, *payload, fps, self.place())?;
+                // Nobody expects more than all to be carried.
+                Ok(Measured { offered: if *percent > 100 { 0.0 } else { fps }, ..measured })
             }
             Contender::StreamMemory(build) => datagrams::memory(build, self.place()),
             Contender::GeneratorMemory(tool) => {
@@ -260,8 +263,10 @@ impl Bench {
         if let Some((_, rate)) = self.iperf3_maxima.iter().find(|(known, _)| *known == payload) {
             return Ok(*rate);
         }
-        let rate = datagrams::measure(&Sender::Iperf3, payload, 0.0, self.place())?.rate;
-        self.notes.push(format!("udp-{payload}: iperf3 sends {rate:.0} frames/s, loadgen is asked for half of that"));
+        let rate = datagrams::measure_iperf3(payload, self.place())?.rate;
+        self.notes.push(format!(
+            "udp-{payload}: iperf3 sends {rate:.0} frames/s; what loadgen is asked for follows from that"
+        ));
         self.iperf3_maxima.push((payload, rate));
         Ok(rate)
     }

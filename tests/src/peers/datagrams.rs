@@ -2,7 +2,8 @@
 //!
 //! Frames are counted by the kernel (`OutDatagrams`), CPU time by the kernel's clock of the sender, both
 //! at the same two moments. Nobody answers, because iperf3's server does not either; a row with answers
-//! informs. iperf3 sends as fast as it can, which is its cheapest way; ours at half of iperf3's rate.
+//! informs. iperf3 sends as fast as it can, which is its cheapest way, and so does ours, which is asked for more
+//! than it can send; rows at half of iperf3's rate inform.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -32,12 +33,14 @@ const MEMORY_FPS: f64 = 5_000.0;
 /// Who sends.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Sender {
-    /// Our generator, and whether the reflector answers.
+    /// Our generator.
     Loadgen {
         /// The executable that plays it.
         build: Build,
-        /// Whether it answers.
+        /// Whether the reflector answers.
         echo: bool,
+        /// What it is asked for, in per cent of the rate that iperf3 reaches.
+        percent: u32,
     },
     /// `iperf3 -u`.
     Iperf3,
@@ -45,12 +48,11 @@ pub(crate) enum Sender {
 
 impl Sender {
     /// Name in tables.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Loadgen { echo: false, .. } => "loadgen udp",
-            Self::Loadgen { echo: true, .. } => "loadgen udp with answers",
-            Self::Iperf3 => "iperf3 -u",
-        }
+    pub(crate) fn name(&self) -> String {
+        let Self::Loadgen { echo, percent, .. } = self else { return "iperf3 -u".to_owned() };
+        let answers = if *echo { " with answers" } else { "" };
+        let pace = if *percent > 100 { String::new() } else { format!(" at {percent} %") };
+        format!("loadgen udp{answers}{pace}")
     }
 }
 
@@ -67,30 +69,32 @@ pub(crate) struct Place<'a> {
     pub(crate) window: Duration,
 }
 
-/// One window of a sender; `fps` is what ours offers.
-pub(crate) fn measure(sender: &Sender, payload: u16, fps: f64, place: Place<'_>) -> Result<Measured, Trouble> {
-    match sender {
-        Sender::Iperf3 => {
-            let address = free_address()?;
-            let server = iperf3_server(address, place)?;
-            let measured = window(iperf3(address, payload, place)?, place.window);
-            drop(server);
-            measured
-        }
-        Sender::Loadgen { build, echo } => {
-            let scenario = scenario(payload, 1, fps, *echo, place.sender_core);
-            let program = loadgen(build, &scenario, place)?;
-            let mut measured = window(program, place.window)?;
-            if *echo {
-                // The reflector's answers are in the kernel's count.
-                measured.rate /= 2.0;
-                measured.generator_us *= 2.0;
-                measured.machine_us *= 2.0;
-            }
-            measured.offered = fps;
-            Ok(measured)
-        }
+/// One window of iperf3.
+pub(crate) fn measure_iperf3(payload: u16, place: Place<'_>) -> Result<Measured, Trouble> {
+    let address = free_address()?;
+    let server = iperf3_server(address, place)?;
+    let measured = window(iperf3(address, payload, place)?, place.window);
+    drop(server);
+    measured
+}
+
+/// One window of our generator, which is asked for `fps` frames per second.
+pub(crate) fn measure_ours(
+    build: &Build,
+    echo: bool,
+    payload: u16,
+    fps: f64,
+    place: Place<'_>,
+) -> Result<Measured, Trouble> {
+    let program = loadgen(build, &scenario(payload, 1, fps, echo, place.sender_core), place)?;
+    let mut measured = window(program, place.window)?;
+    if echo {
+        // The reflector's answers are in the kernel's count.
+        measured.rate /= 2.0;
+        measured.generator_us *= 2.0;
+        measured.machine_us *= 2.0;
     }
+    Ok(measured)
 }
 
 /// Memory of our generator per stream, as the slope between few and many.
