@@ -1,7 +1,7 @@
 //! Single due times, even or Poisson, from the seed.
 //!
 //! Arrivals come in blocks of expected count: block k covers the operations k·B to (k+1)·B of the
-//! shape and holds its arrivals sorted, computed from (seed, k) alone. A worker, or a shard of a
+//! shape and holds its due times sorted, computed from (seed, k) alone. A worker, or a shard of a
 //! fleet, takes every N-th of them, so any shard can be computed alone and N workers together see
 //! the arrivals of one. Poisson arrivals are those of a unit-rate process, stretched by the shape:
 //! the time-change theorem makes them Poisson with the shape's rate.
@@ -28,9 +28,9 @@ pub struct Schedule {
     workers: u64,
     /// Operations that fall due at the same moment.
     burst: u64,
-    /// The block that `positions` holds what is left of, and where in it we are.
+    /// The block whose due times these are, in nanoseconds, and where in it we are.
     block: u64,
-    positions: Vec<f64>,
+    due: Vec<u64>,
     at: usize,
 }
 
@@ -49,7 +49,7 @@ impl Schedule {
             workers: u64::from(workers),
             burst: 1,
             block: 0,
-            positions: Vec::with_capacity(2 * BLOCK as usize),
+            due: Vec::with_capacity(2 * BLOCK as usize),
             at: 0,
         };
         schedule.fill();
@@ -68,33 +68,33 @@ impl Schedule {
     /// When the next operation is due, in nanoseconds since the start of the trial; it stays the
     /// next one until [`Self::pop`]. `None` when there is none left.
     pub fn peek(&self) -> Option<u64> {
-        self.shape.when(*self.positions.get(self.at)?)
+        self.due.get(self.at).copied()
     }
 
     /// Goes on to the next operation.
     pub fn pop(&mut self) {
         self.at += 1;
-        if self.at >= self.positions.len() {
+        if self.at >= self.due.len() {
             self.block += 1;
             self.fill();
         }
     }
 
-    /// Fills `positions` with this worker's part of the block, or of the first later one that has any.
+    /// Fills `due` with this worker's part of the block, or of the first later one that has any.
     fn fill(&mut self) {
-        self.positions.clear();
+        self.due.clear();
         self.at = 0;
-        while self.positions.is_empty() && ((self.block * BLOCK) as f64) < self.shape.operations() {
+        while self.due.is_empty() && ((self.block * BLOCK) as f64) < self.shape.operations() {
             let first = self.block * BLOCK;
             match self.arrivals {
                 Arrivals::Even => {
-                    let all = (first..first + BLOCK).take_while(|n| (*n as f64) < self.shape.operations());
-                    let own = all.filter(|n| n % self.workers == self.worker);
-                    self.positions.extend(own.map(|n| (n - n % self.burst) as f64));
+                    let own = (first..first + BLOCK).filter(|n| n % self.workers == self.worker);
+                    let positions = own.take_while(|n| (*n as f64) < self.shape.operations());
+                    self.due.extend(positions.filter_map(|n| self.shape.when((n - n % self.burst) as f64)));
                 }
                 Arrivals::Poisson => self.fill_poisson(first),
             }
-            if self.positions.is_empty() {
+            if self.due.is_empty() {
                 self.block += 1;
             }
         }
@@ -108,14 +108,10 @@ impl Schedule {
         let bursts = poisson.sample(&mut random) as usize;
         let burst = self.burst as usize;
         let moments = (0..bursts).map(|_| first as f64 + random.random::<f64>() * BLOCK as f64);
-        self.positions.extend(moments.flat_map(|moment| std::iter::repeat_n(moment, burst)));
-        self.positions.sort_unstable_by(f64::total_cmp);
-        let (worker, workers) = (self.worker, self.workers);
-        let mut index = 0;
-        self.positions.retain(|_| {
-            index += 1;
-            (index - 1) % workers == worker
-        });
+        let mut positions: Vec<f64> = moments.flat_map(|moment| std::iter::repeat_n(moment, burst)).collect();
+        positions.sort_unstable_by(f64::total_cmp);
+        let own = positions.into_iter().skip(self.worker as usize).step_by(self.workers as usize);
+        self.due.extend(own.filter_map(|position| self.shape.when(position)));
     }
 }
 
