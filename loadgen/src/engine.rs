@@ -244,7 +244,7 @@ fn run<T: Transport>(context: socket::Context, transport: T) -> Totals {
         WorkloadConfig::Udp(_) => Totals::default(),
         WorkloadConfig::Http(mut http) => {
             // Workers start their nonces far apart, so that no two ask for the same bytes.
-            http.seed ^= u64::from(context.worker).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            http.seed ^= u64::from(context.worker).wrapping_mul(wire::hash::GOLDEN);
             drive(context, transport, Http::new(*http))
         }
     }

@@ -10,6 +10,8 @@ mod query;
 use std::fmt;
 use std::time::Duration;
 
+use wire::hash;
+
 pub(crate) use query::{Asked, HELP};
 
 /// Most bytes one response may have: 1 TiB.
@@ -201,24 +203,15 @@ impl Policy {
     /// whole numbers, so that the share is exact and not only expected.
     fn fails(&self, per_billion: u64, number: u64) -> bool {
         const BILLION: u128 = 1_000_000_000;
-        let phase = u128::from(mix(self.seed)) % BILLION;
+        let phase = u128::from(hash::mixed(self.seed)) % BILLION;
         let failures_until = |n: u64| (u128::from(n) * u128::from(per_billion) + phase) / BILLION;
         number > 0 && failures_until(number) > failures_until(number - 1)
     }
 
     /// A uniform variate from 0 (included) to 1 (excluded) for this request and purpose.
     fn variate(&self, number: u64, purpose: u64) -> f64 {
-        let bits = mix(self.seed ^ mix(number.wrapping_mul(4).wrapping_add(purpose)));
-        (bits >> 11) as f64 / (1_u64 << 53) as f64
+        hash::share(hash::mixed(self.seed ^ hash::mixed(number.wrapping_mul(4).wrapping_add(purpose))))
     }
-}
-
-/// SplitMix64's finaliser (Steele, Lea, Flood 2014): neighbours in, unrelated numbers out.
-fn mix(value: u64) -> u64 {
-    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

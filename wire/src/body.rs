@@ -7,21 +7,18 @@
 
 use std::sync::LazyLock;
 
+use crate::hash::SplitMix64;
+
 /// Length of the repeating table in bytes.
 pub const TABLE_LEN: usize = 64 * 1024;
 
 /// The table twice in a row, so that any window of up to [`TABLE_LEN`] bytes is one slice.
 static DOUBLE_TABLE: LazyLock<Box<[u8]>> = LazyLock::new(|| {
     let mut table = Vec::with_capacity(2 * TABLE_LEN);
-    let mut state = 0x4e61_6461_7265_0001_u64;
+    let mut numbers = SplitMix64::new(0x4e61_6461_7265_0001);
     while table.len() < TABLE_LEN {
-        // SplitMix64 (Steele, Lea, Flood 2014); folded to printable ASCII so that a body is readable.
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        for byte in z.to_le_bytes() {
+        // Folded to printable ASCII so that a body is readable.
+        for byte in numbers.number().to_le_bytes() {
             table.push(b'0' + byte % 64);
         }
     }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
+use wire::hash::fnv1a;
 
 use super::Entrant;
 use crate::archive::Archive;
@@ -175,14 +176,9 @@ fn flatten(path: &str, value: &Value, found: &mut BTreeMap<String, String>) {
     let short: String = text.chars().take(VALUE_MAX).collect();
     // A cut value would hide a difference behind the cut: its length tells.
     let text = if short.len() < text.len() {
-        format!("{short}… ({} bytes, {:016x})", text.len(), hash(&text))
+        format!("{short}… ({} bytes, {:016x})", text.len(), fnv1a(text.bytes()))
     } else {
         text
     };
     found.insert(path.to_owned(), text);
-}
-
-/// FNV-1a, enough to tell two long values apart.
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

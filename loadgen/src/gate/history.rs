@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use wire::hash::fnv1a;
 
 use super::{Decision, Metric, Pair, Settings, counts};
 use crate::statistics::median;
@@ -82,9 +83,7 @@ impl Record {
 pub fn host_id(facts: &BTreeMap<String, String>) -> String {
     // Zero bytes cannot be part of a fact, so that no two lists of facts read the same.
     let bytes = facts.iter().flat_map(|(name, value)| name.bytes().chain([0]).chain(value.bytes()).chain([0]));
-    let hash =
-        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("{hash:016x}")
+    format!("{:016x}", fnv1a(bytes))
 }
 
 /// A history, as read.

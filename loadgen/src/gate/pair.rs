@@ -1,6 +1,7 @@
 //! Pairs of runs, and which build runs first in them.
 
 use serde::{Deserialize, Serialize};
+use wire::hash;
 
 use super::Metric;
 
@@ -19,11 +20,8 @@ pub enum Order {
 /// Each pair is decided on its own (not as a permutation of equal shares), so that nobody who knows the
 /// first orders knows the last one.
 pub fn order(seed: u64, pair_number: u32) -> Order {
-    // The n-th number of splitmix64 (Steele et al. 2014), which can be had without the ones before.
-    let mut mixed = seed.wrapping_add((u64::from(pair_number) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^= mixed >> 31;
+    // The n-th number of splitmix64 , which can be had without the ones before.
+    let mixed = hash::mixed(seed.wrapping_add(u64::from(pair_number).wrapping_mul(hash::GOLDEN)));
     if mixed >> 63 == 0 { Order::BaselineFirst } else { Order::CandidateFirst }
 }
 

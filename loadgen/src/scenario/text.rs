@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use wire::hash::fnv1a;
 use wire::units::{Rate, Span};
 
 use super::compliance;
@@ -31,11 +32,7 @@ pub fn fingerprint(plan: &Plan) -> String {
     if let Some(testbed) = value.get_mut("testbed").and_then(serde_json::Value::as_object_mut) {
         testbed.remove("dut");
     }
-    let hash = value
-        .to_string()
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("{hash:016x}")
+    format!("{:016x}", fnv1a(value.to_string().bytes()))
 }
 
 /// The resolved plan as a scenario file. The DUT is named by its file, to be found beside it.

@@ -102,7 +102,7 @@ impl Schedule {
 
     fn fill_poisson(&mut self, first: u64) {
         // Golden-ratio steps keep the streams of neighbouring blocks apart even for small seeds.
-        let stream = self.seed ^ (self.block + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let stream = self.seed ^ (self.block + 1).wrapping_mul(wire::hash::GOLDEN);
         let mut random = Xoshiro256PlusPlus::seed_from_u64(stream);
         let poisson = Poisson::new(BLOCK as f64 / self.burst as f64).expect("the mean is positive and finite");
         let bursts = poisson.sample(&mut random) as usize;

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
+use wire::hash::fnv1a;
+
 use super::runs::{Figure, Run, Spread, Trial};
 use super::{LARGE_OBJECT_BYTES, Resource};
 use crate::archive::{Archive, Kept};
@@ -220,9 +222,7 @@ pub(crate) fn short(text: &str) -> String {
     if text.is_empty() {
         return "not kept".to_owned();
     }
-    // FNV-1a, 64 bits: against accidents, not against intent.
-    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    format!("text {:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, mix))
+    format!("text {:016x}", fnv1a(text.bytes()))
 }
 
 fn workers(kind: &DutKind) -> Option<NonZeroU32> {

@@ -14,6 +14,7 @@
 use std::f64::consts::TAU;
 
 use loadgen::gate::{Metric, Pair, order};
+use wire::hash::SplitMix64;
 
 /// Standard deviation of the drift.
 const DRIFT: f64 = 0.05;
@@ -25,25 +26,17 @@ const GOES: f64 = 0.4;
 /// What a neighbour leaves of a rate.
 const NEIGHBOUR: f64 = 0.8;
 
-/// Reproducible numbers (splitmix64; Steele et al. 2014).
-pub(crate) struct Random(u64);
+/// Reproducible numbers.
+pub(crate) struct Random(SplitMix64);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        Self(SplitMix64::new(seed))
     }
 
     /// Above 0, up to 1.
     fn share(&mut self) -> f64 {
-        ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
+        ((self.0.number() >> 11) + 1) as f64 / (1_u64 << 53) as f64
     }
 
     /// Standard normal (Box and Muller).

@@ -88,7 +88,7 @@ impl Rule {
 /// A seed of its own for each gate of each cell (FNV-1a).
 fn seed(title: &str, change: f64, at: u32) -> u64 {
     let cell = title.bytes().chain(change.to_bits().to_le_bytes()).chain(at.to_le_bytes());
-    cell.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    wire::hash::fnv1a(cell)
 }
 
 fn stored(seed: u64, change: f64, limit: f64) -> bool {

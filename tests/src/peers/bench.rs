@@ -6,13 +6,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use wire::hash::SplitMix64;
+
 use super::datagrams::{self, Place, Sender};
 use super::generator::{Amount, Build, Load, Persistence, Tool};
 use super::memory;
 use super::plan::{Contender, Mode, Pace};
 use super::process::{Folder, Program};
 use super::server::{Balancer, Dut, Layer, Reflectors, WebServer};
-use super::statistics::{Shuffler, median};
+use super::statistics::median;
 use super::trouble::Trouble;
 use super::window::{Measured, Referee, measure};
 
@@ -100,7 +102,7 @@ pub(crate) struct Bench {
     web_maximum: Option<f64>,
     /// Datagrams per second that iperf3 sends at most, by their payload.
     iperf3_maxima: Vec<(u16, f64)>,
-    shuffler: Shuffler,
+    shuffler: SplitMix64,
     /// Every measurement so far.
     pub(crate) raw: Vec<Raw>,
     /// What a reader of the table has to know.
@@ -114,7 +116,7 @@ impl Bench {
     /// Nothing runs yet.
     pub(crate) fn new(settings: Settings, say: fn(&str)) -> Result<Self, Trouble> {
         Ok(Self {
-            shuffler: Shuffler(settings.seed),
+            shuffler: SplitMix64::new(settings.seed),
             settings,
             web: None,
             balancers: Vec::new(),

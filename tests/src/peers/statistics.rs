@@ -38,29 +38,6 @@ pub(crate) fn estimate(values: &[f64]) -> Option<Estimate> {
     Some(Estimate { median, low: sorted[at], high: sorted[sorted.len() - 1 - at], coverage })
 }
 
-/// Fixes the order of a run (splitmix64; Steele et al. 2014).
-#[derive(Clone, Debug)]
-pub(crate) struct Shuffler(pub(crate) u64);
-
-impl Shuffler {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// The numbers below `count` in random order (Fisher and Yates).
-    pub(crate) fn order(&mut self, count: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..count).collect();
-        for last in (1..count).rev() {
-            order.swap(last, (self.next() % (last as u64 + 1)) as usize);
-        }
-        order
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,24 +63,5 @@ mod tests {
         assert_eq!(estimate(&[7.0]).unwrap().coverage, 0.0);
         assert!(estimate(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap().coverage >= COVERAGE);
         assert_eq!(estimate(&[]), None);
-    }
-
-    #[test]
-    fn an_order_has_every_number_once_and_is_fixed_by_the_seed() {
-        let mut order = Shuffler(7).order(20);
-        assert_eq!(order, Shuffler(7).order(20));
-        assert_ne!(order, Shuffler(8).order(20));
-        order.sort_unstable();
-        assert_eq!(order, (0..20).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn every_order_of_three_comes_up_about_as_often() {
-        let mut shuffler = Shuffler(1);
-        let mut counts = std::collections::BTreeMap::new();
-        (0..6_000).for_each(|_| *counts.entry(shuffler.order(3)).or_insert(0) += 1);
-        assert_eq!(counts.len(), 6);
-        // Five standard deviations of a binomial with n = 6000, p = 1/6 are 144.
-        assert!(counts.values().all(|count| (856..=1_144).contains(count)), "{counts:?}");
     }
 }

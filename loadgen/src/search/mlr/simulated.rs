@@ -1,6 +1,7 @@
 //! The simulated devices of the vectors, and the vectors themselves.
 
 use serde::Deserialize;
+use wire::hash::{SplitMix64, share};
 
 /// `tests/vectors/mlrsearch.json`.
 #[derive(Deserialize)]
@@ -78,32 +79,16 @@ pub(super) fn vectors() -> Vectors {
     serde_json::from_str(include_str!("../../../tests/vectors/mlrsearch.json")).unwrap()
 }
 
-/// The random numbers of the noisy devices.
-pub(super) struct SplitMix(pub(super) u64);
-
-impl SplitMix {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(super) fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 * (-53_f64).exp2()
-    }
-}
-
 /// A device that is computed.
 pub(super) struct Device<'a> {
     vector: &'a Searched,
-    random: SplitMix,
+    /// The random numbers of the noisy devices.
+    random: SplitMix64,
 }
 
 impl<'a> Device<'a> {
     pub(super) fn new(vector: &'a Searched) -> Self {
-        Self { vector, random: SplitMix(vector.seed) }
+        Self { vector, random: SplitMix64::new(vector.seed) }
     }
 
     fn of(&self, key: &str) -> f64 {
@@ -129,7 +114,7 @@ impl<'a> Device<'a> {
             "inversion" if self.of("lo") <= load && load <= self.of("hi") => offered * (1.0 - self.of("band_loss")),
             "inversion" => capacity * seconds,
             "noisy" => {
-                let unit = self.random.unit();
+                let unit = share(self.random.number());
                 let stalls = load > self.of("from") && unit < 1.0 - (1.0 - self.of("a")).powf(seconds);
                 let lost = if stalls { (load * self.of("stall")).floor() } else { 0.0 };
                 (offered - lost).min(capacity * seconds)

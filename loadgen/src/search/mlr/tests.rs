@@ -1,6 +1,8 @@
 //! The vectors of RFC 9971, and our controller against simulated devices.
 
-use super::simulated::{Device, GoalVector, Searched, SplitMix, loss, vectors};
+use wire::hash::{SplitMix64, share};
+
+use super::simulated::{Device, GoalVector, Searched, loss, vectors};
 use super::*;
 
 fn goal_of(vector: &GoalVector) -> Goal {
@@ -72,11 +74,11 @@ fn the_bounds_of_every_trace_are_those_of_the_library() {
 #[test]
 fn the_simulated_devices_are_those_of_the_vectors() {
     let vectors = vectors();
-    let mut random = SplitMix(vectors.splitmix64.seed);
-    let first: Vec<String> = vectors.splitmix64.first_u64.iter().map(|_| random.next().to_string()).collect();
+    let mut random = SplitMix64::new(vectors.splitmix64.seed);
+    let first: Vec<String> = vectors.splitmix64.first_u64.iter().map(|_| random.number().to_string()).collect();
     assert_eq!(first, vectors.splitmix64.first_u64);
-    let mut random = SplitMix(vectors.splitmix64.seed);
-    let units: Vec<f64> = vectors.splitmix64.first_unit.iter().map(|_| random.unit()).collect();
+    let mut random = SplitMix64::new(vectors.splitmix64.seed);
+    let units: Vec<f64> = vectors.splitmix64.first_unit.iter().map(|_| share(random.number())).collect();
     assert_eq!(units, vectors.splitmix64.first_unit);
     for search in &vectors.search {
         let mut device = Device::new(search);

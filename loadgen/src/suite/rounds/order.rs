@@ -1,20 +1,12 @@
 //! In which order the contenders of a round run. Pure.
 
+use wire::hash::{GOLDEN, SplitMix64};
+
 /// A random order of `count` contenders, the same for the same seed and round on every machine. Each
-/// round is shuffled on its own (Fisher and Yates), so that a machine that gets slower or faster on the
+/// round is shuffled on its own, so that a machine that gets slower or faster on the
 /// way favours nobody.
 pub fn order(seed: u64, round: u32, count: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..count).collect();
-    let mut state = seed ^ (u64::from(round) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    for at in (1..count).rev() {
-        // splitmix64 (Steele et al. 2014). The bias of the remainder is below 2^-50 for a few contenders.
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        order.swap(at, (mixed % (at as u64 + 1)) as usize);
-    }
-    order
+    SplitMix64::new(seed ^ (u64::from(round) + 1).wrapping_mul(GOLDEN)).order(count)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! (seed, stream, number).
 
 use wire::frame::{FrameSize, IpVersion};
+use wire::hash::mixed;
 use wire::signature::SHORT;
 
 use crate::measure::record::SizeCount;
@@ -110,14 +111,6 @@ impl Sizes {
     pub fn classes(&self) -> Vec<SizeCount> {
         self.classes.iter().map(|&size| SizeCount { size, due: 0, sent: 0, answered: 0 }).collect()
     }
-}
-
-/// SplitMix64's finalizer (Steele, Lea and Flood, 2014): every bit of the input moves every bit of the output.
-fn mixed(number: u64) -> u64 {
-    let a = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let b = (a ^ (a >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let c = (b ^ (b >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    c ^ (c >> 31)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::{Duration, Instant};
 
+use wire::hash::SplitMix64;
+
 /// The seeds of one test: always the same, or as the environment says.
 pub(crate) fn seeds(what: &str, usual: u64) -> impl Iterator<Item = u64> {
     let number = |name: &str| -> Option<u64> {
@@ -20,20 +22,17 @@ pub(crate) fn seeds(what: &str, usual: u64) -> impl Iterator<Item = u64> {
     })
 }
 
-/// SplitMix64.
-pub(crate) struct Random(u64);
+/// Choices from a seed.
+pub(crate) struct Random(SplitMix64);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(SplitMix64::new(seed))
     }
 
     /// A number from 0 to below `bound`, which is at least 1.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
+        self.0.below(bound)
     }
 
     /// True once in `count` times.
