@@ -31,22 +31,12 @@ pub struct Ways {
     pub lost_by_reflectors: u64,
     /// Answers that the kernel dropped because the clients' buffers were full.
     pub lost_by_generator: u64,
+    /// Frames that the DUT lost at least: what is missing on either way, or what no first answer came for
+    /// beyond what others dropped. Duplicates that it made hide losses in the sums of a way, not in these.
+    pub lost_by_dut: u64,
 }
 
 impl Ways {
-    /// Frames that the DUT lost at least: what is missing on either way, or what no first answer came for
-    /// beyond what others dropped. Duplicates that it made hide losses in the sums of a way, not in these.
-    pub fn lost_by_dut(&self, trial: &TrialRecord) -> u64 {
-        let counts = trial.frames.as_ref().map(|frames| frames.all).unwrap_or_default();
-        let unanswered = counts.sent.saturating_sub(counts.answered + counts.late + counts.corrupted);
-        let missing = self.lost_forward + self.lost_return;
-        if trial.ended_early.is_some() {
-            // What was under way then has no answer either.
-            return missing;
-        }
-        missing.max(unanswered.saturating_sub(self.on_purpose + self.lost_by_testers()))
-    }
-
     /// `None` for a trial without datagrams. Without ledgers only the clients' numbers are known, and
     /// nothing says on which way a frame got lost.
     pub fn of(trial: &TrialRecord) -> Option<Self> {
@@ -62,7 +52,7 @@ impl Ways {
             return Some(ways);
         }
         let (received, answered): (u64, u64) = (sum(|udp| udp.received), sum(|udp| udp.sent));
-        Some(Self {
+        let mut ways = Self {
             received,
             lost_forward: counts.sent.saturating_sub(received),
             answered,
@@ -70,7 +60,15 @@ impl Ways {
             on_purpose: sum(|udp| udp.dropped + udp.corrupted),
             lost_by_reflectors: sum(|udp| udp.buffer_drops + udp.overflowed + udp.send_errors),
             ..ways
-        })
+        };
+        ways.lost_by_dut = ways.lost_forward + ways.lost_return;
+        // After an early end what was under way then has no answer either.
+        if trial.ended_early.is_none() {
+            let unanswered = counts.sent.saturating_sub(counts.answered + counts.late + counts.corrupted);
+            let others = ways.on_purpose + ways.lost_by_testers();
+            ways.lost_by_dut = ways.lost_by_dut.max(unanswered.saturating_sub(others));
+        }
+        Some(ways)
     }
 
     /// Lost by tester and reflectors themselves, against their will.

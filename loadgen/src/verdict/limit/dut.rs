@@ -78,7 +78,7 @@ fn turned_away(inquiry: &Inquiry<'_>, facts: &Facts<'_>) -> u64 {
 /// Frames that were sent and did not arrive, while nobody else's sockets dropped any.
 fn lost_frames(facts: &Facts<'_>) -> Option<(bool, String)> {
     let ways = Ways::of(facts.trial).filter(|_| !facts.trial.ledgers.is_empty())?;
-    let lost = ways.lost_by_dut(facts.trial);
+    let lost = ways.lost_by_dut;
     let text = format!(
         "at least {lost} frames were lost: {} of {} towards the reflectors, {} of {} answers on the way back",
         ways.lost_forward, ways.sent, ways.lost_return, ways.answered
