@@ -392,6 +392,13 @@ impl Worker {
                 self.context.worker, self.links.replaced
             ));
         }
+        if let Some((asked, found)) = self.links.smaller_buffers() {
+            self.book.totals.warnings.push(format!(
+                "generator worker {}: receive buffers of {found} bytes instead of {asked}: more is not to be had without \
+                 privileges; raise net.core.rmem_max if the generator drops answers",
+                self.context.worker
+            ));
+        }
         self.book.totals
     }
 }

@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 
 use host::datagram::{self, Options};
 use rustix::event::epoll;
+use socket2::SockRef;
 
 use crate::engine::socket::Context;
 use crate::scenario::plan::UdpPlan;
@@ -67,6 +68,8 @@ pub(super) struct Links {
     pub(super) all: Vec<Link>,
     /// Ports that somebody else had, so that others were taken.
     pub(super) replaced: u32,
+    /// Bytes that each receive buffer was to have.
+    buffer_bytes: usize,
 }
 
 impl Links {
@@ -74,7 +77,8 @@ impl Links {
     pub(super) fn open(context: &Context, plan: &UdpPlan, workers: u32, epoll: &OwnedFd) -> Self {
         let services = &context.config.services;
         let streams = plan.streams.get();
-        let mut links = Self { all: Vec::new(), replaced: 0 };
+        let buffer_bytes = (BUFFERS / usize::from(streams)).clamp(BUFFER.0, BUFFER.1);
+        let mut links = Self { all: Vec::new(), replaced: 0, buffer_bytes };
         if context.worker >= workers {
             return links;
         }
@@ -87,7 +91,6 @@ impl Links {
                 return links;
             }
         };
-        let buffer_bytes = (BUFFERS / usize::from(streams)).clamp(BUFFER.0, BUFFER.1);
         let options = Options { buffer_bytes, with_errors: true, never_fragment: true, ..Options::default() };
         for stream in (context.worker as usize..usize::from(streams)).step_by(workers as usize) {
             let (service, index) = (services[stream % services.len()], links.all.len());
@@ -110,6 +113,14 @@ impl Links {
             local = another;
         }
         (local, datagram::bind(local, options))
+    }
+
+    /// Bytes that receive buffers were to have and that the smallest has, if the kernel gave less.
+    pub(super) fn smaller_buffers(&self) -> Option<(usize, usize)> {
+        let sockets = self.all.iter().filter_map(|link| link.sockets.as_ref().ok());
+        // The kernel doubles what it is asked for, to have room for its own books, and says so.
+        let sizes = sockets.filter_map(|sockets| SockRef::from(&sockets.own).recv_buffer_size().ok());
+        sizes.min().map(|size| (self.buffer_bytes, size / 2)).filter(|(asked, found)| found < asked)
     }
 
     /// Datagrams that the kernel dropped because the sockets' buffers were full.
