@@ -2,9 +2,10 @@
 //!
 //! A turn: book the second that ended, give up frames whose answers are overdue, claim frames that are due
 //! (at most `FRAMES_PER_TURN`), send them stream by stream in batches (`sendmmsg`), then wait for answers or
-//! the next due time, for which up to `TOGETHER` of frames gather, and take what has come (`recvmmsg`). Frames are never segmented or merged by the kernel.
-//! A frame counts as sent when the kernel took it. What the kernel refuses for want of room is tried again
-//! until `max_lag` is over; what it refuses for good is a local error.
+//! the next due time, for which up to `TOGETHER` of frames gather, and take what has come (`recvmmsg`).
+//! Frames are never segmented or merged by the kernel. A frame counts as sent when the kernel took it. What
+//! the kernel refuses for want of room is tried again until `max_lag` is over; what it refuses for good is a
+//! local error.
 //!
 //! An answer may take as long as `response_timeout`, but no longer than the drain, so that every frame has
 //! the same time; without load to keep up (a closed loop) a lost frame is given up after `bounds::CLOSED_TIMEOUT`, so
