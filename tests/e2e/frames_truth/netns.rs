@@ -42,6 +42,9 @@ fn the_kernels_own_shaper_is_found_within_a_percent_for_three_sizes() {
     finds(&folder, "netns", &sizes);
 }
 
+/// Four times as long as the kernel keeps packets for dumpcap, which asks for 250 ms.
+const HANDED_OVER: Duration = Duration::from_secs(1);
+
 /// A program that keeps what passes an interface of a namespace; ended when dropped.
 struct Capture {
     child: Child,
@@ -64,6 +67,8 @@ impl Capture {
 
     /// What was captured, packet by packet: the values of these fields.
     fn end(mut self, fields: &[&str]) -> Vec<Vec<String>> {
+        // What the kernel has not handed over yet dumpcap leaves behind when it ends.
+        std::thread::sleep(HANDED_OVER);
         host::process::signal(self.child.id(), Signal::INT).unwrap();
         let ended = until(Duration::from_secs(10), || self.child.try_wait().unwrap());
         assert!(ended.is_some(), "dumpcap does not end");
