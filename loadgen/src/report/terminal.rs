@@ -275,10 +275,14 @@ fn costs(lines: &mut Lines, plan: &Plan, answer: &Answer) {
 /// What an operation costs the DUT, and what a core of it could carry.
 pub(super) fn cost_text(plan: &Plan, figure: &Figure) -> String {
     let Some(cost) = figure.dut_cpu_us_per_operation else {
-        if matches!(plan.testbed.dut.kind, DutKind::None) {
-            return "none: there is no DUT".to_owned();
-        }
-        return "not visible from here: the DUT runs where its CPU time cannot be read".to_owned();
+        let why = match plan.testbed.dut.kind {
+            DutKind::None => "none: there is no DUT",
+            DutKind::Kernel { .. } => {
+                "not visible: interrupts are counted in hundredths of a second, on cores that no other role shares"
+            }
+            _ => "not visible from here: the DUT runs where its CPU time cannot be read",
+        };
+        return why.to_owned();
     };
     let cost = format!("{} µs CPU per operation", amount(cost));
     let per_second = match figure.name.as_str() {

@@ -128,7 +128,10 @@ mod tests {
     }
 
     fn all(arrivals: Arrivals, seed: u64, worker: u32, workers: u32, rate: f64) -> Vec<u64> {
-        let mut schedule = Schedule::new(shape(rate, 10), arrivals, seed, worker, workers);
+        due_times(Schedule::new(shape(rate, 10), arrivals, seed, worker, workers))
+    }
+
+    fn due_times(mut schedule: Schedule) -> Vec<u64> {
         std::iter::from_fn(|| {
             let due = schedule.peek();
             schedule.pop();
@@ -171,13 +174,7 @@ mod tests {
 
     fn bursts(arrivals: Arrivals, worker: u32, workers: u32, burst: u32) -> Vec<u64> {
         let schedule = Schedule::new(shape(1_000.0, 10), arrivals, 7, worker, workers);
-        let mut schedule = schedule.in_bursts(NonZeroU32::new(burst).unwrap());
-        std::iter::from_fn(|| {
-            let due = schedule.peek();
-            schedule.pop();
-            due
-        })
-        .collect()
+        due_times(schedule.in_bursts(NonZeroU32::new(burst).unwrap()))
     }
 
     #[test]
