@@ -68,7 +68,8 @@ impl Capture {
     /// What was captured, packet by packet: the values of these fields.
     fn end(mut self, fields: &[&str]) -> Vec<Vec<String>> {
         // What the kernel has not handed over yet dumpcap leaves behind when it ends.
-        std::thread::sleep(HANDED_OVER);
+        let early = until(HANDED_OVER, || self.child.try_wait().unwrap());
+        assert!(early.is_none(), "dumpcap ended by itself: {early:?}");
         host::process::signal(self.child.id(), Signal::INT).unwrap();
         let ended = until(Duration::from_secs(10), || self.child.try_wait().unwrap());
         assert!(ended.is_some(), "dumpcap does not end");
